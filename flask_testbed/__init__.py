@@ -1,0 +1,1 @@
+"""Real PostgreSQL for every test of a Flask application."""
