@@ -1,0 +1,41 @@
+"""What can go wrong, by kind. Every message says what is wrong and what to do next."""
+
+from __future__ import annotations
+
+
+class TestbedError(Exception):
+    """Anything that the testbed refuses or fails to do.
+
+    Commands print the message and exit with status 1.
+    """
+
+    # pytest would otherwise take a name that begins with "Test" for a test class.
+    __test__ = False
+
+
+class SettingsError(TestbedError):
+    """A setting, such as ``TEST_DATABASE_URL``, cannot be used."""
+
+
+class ServerError(TestbedError):
+    """A PostgreSQL server cannot be reached, started or used."""
+
+
+class DatabaseError(TestbedError):
+    """A database cannot be created, read or dropped."""
+
+
+class RefusedError(TestbedError):
+    """A rule protects the database: nothing was touched."""
+
+
+class IsolationError(TestbedError):
+    """A test did something after which its database cannot be put back."""
+
+
+class FactoryError(TestbedError):
+    """A factory is used where it cannot work."""
+
+
+class SeedError(TestbedError):
+    """A scenario cannot be played: nothing was written."""
