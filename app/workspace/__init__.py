@@ -1,0 +1,1 @@
+"""Projects, and the sessions in which agents work on them."""
