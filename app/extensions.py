@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import uuid
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import sqlalchemy as sa
@@ -60,6 +61,7 @@ class Base(DeclarativeBase):
         metadata=sa.MetaData(naming_convention=NAMING_CONVENTION),
         type_annotation_map={
             str: sa.Text(),
+            float: sa.Double(),
             datetime: sa.DateTime(timezone=True),
             # Without none_as_null, a None that is set is stored as the JSON value null.
             dict[str, Any]: JSONB(none_as_null=True),
@@ -77,4 +79,9 @@ UuidKey = Annotated[uuid.UUID, mapped_column(primary_key=True, default=uuid.uuid
 Timestamp = Annotated[datetime, mapped_column(default=utc_now, server_default=sa.func.now())]
 
 db = SQLAlchemy(model_class=Base)
-migrate = Migrate()
+# The folder is named in full, so that a command works wherever it is started.
+migrate = Migrate(
+    directory=Path(__file__).parent.parent / "migrations",
+    compare_server_default=True,
+    render_as_batch=False,
+)
