@@ -6,12 +6,12 @@ import uuid
 from datetime import datetime, timedelta
 from typing import Any
 
-from factory.declarations import BaseDeclaration, RelatedFactory
+from factory.declarations import BaseDeclaration, RelatedFactory, SubFactory
 
 from .errors import FactoryError
 from .randomness import generator, now, random_uuid, spread
 
-__all__ = ["After", "Ago", "RelatedBatch", "Token", "Uuid"]
+__all__ = ["After", "Ago", "KeyOf", "RelatedBatch", "SharedParent", "Token", "Uuid"]
 
 
 class Uuid(BaseDeclaration):  # type: ignore[misc]  # factory_boy is Any to mypy
@@ -63,6 +63,51 @@ class After(BaseDeclaration):  # type: ignore[misc]  # factory_boy is Any to myp
     def evaluate(self, instance: Any, step: Any, extra: dict[str, Any]) -> datetime:
         start: datetime = getattr(instance, self.start)
         return start + spread(self.least, self.most)
+
+
+class SharedParent(SubFactory):  # type: ignore[misc]  # factory_boy is Any to mypy
+    """The parent that a given sibling already has, else a new one.
+
+    In a factory of feedback, which has an agent and an execution of that same agent::
+
+        agent = SharedParent(AgentFactory, "execution.agent")
+        execution = SubFactory(ExecutionFactory, agent=SelfAttribute("..agent"))
+
+    A call that gives ``execution`` gets the execution's agent, one that gives ``agent`` an
+    execution of that agent, one that gives neither an agent and its execution. Several paths are
+    tried in turn: the first whose sibling is given wins.
+    """
+
+    def __init__(self, factory: Any, *paths: str, **defaults: Any) -> None:
+        super().__init__(factory, **defaults)
+        self.paths = paths
+
+    def evaluate(self, instance: Any, step: Any, extra: dict[str, Any]) -> Any:
+        for path in self.paths:
+            parent = _given_parent(instance, step.builder.extras, path.split("."))
+            if parent is not None:
+                return parent
+        return super().evaluate(instance, step, extra)
+
+
+def _given_parent(instance: Any, given: dict[str, Any], path: list[str]) -> Any:
+    """What ``path`` leads to from a row that the call gives, also as ``execution__agent=``."""
+    for depth in range(1, len(path) + 1):
+        row = given.get("__".join(path[:depth]))
+        if row is not None:
+            # Of a sibling, the call may give a declaration; it is evaluated by now, or will be.
+            row = getattr(instance, path[0]) if depth == 1 else row
+            for name in path[depth:]:
+                row = getattr(row, name)
+            return row
+    return None
+
+
+class KeyOf(SubFactory):  # type: ignore[misc]  # factory_boy is Any to mypy
+    """The ``id`` of a new parent, for a key that the model knows as a column only."""
+
+    def evaluate(self, instance: Any, step: Any, extra: dict[str, Any]) -> Any:
+        return super().evaluate(instance, step, extra).id
 
 
 class RelatedBatch(RelatedFactory):  # type: ignore[misc]  # factory_boy is Any to mypy
