@@ -1,0 +1,326 @@
+"""Databases on a server: found, marked, locked, made and dropped.
+
+The engine's databases bear its mark, a comment on the database. One comes into being under a
+name that only the engine uses, and gets its mark and its final name in one transaction at the
+end: whatever is interrupted, a database is complete or absent.
+"""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import json
+import os
+import re
+import secrets
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+
+import psycopg
+from psycopg import errors, sql
+from sqlalchemy.engine import URL
+
+from .embedded import EmbeddedServer
+from .errors import DatabaseError, RefusedError
+from .server import Connection, address, connect, connect_administrator, reason
+from .settings import Target
+
+#: Databases of this prefix are being made, or were when their maker died. Nobody else's are.
+UNFINISHED = "flask_testbed_new_"
+
+#: Templates: the prefix and a fingerprint of all that made them.
+TEMPLATE = "flask_testbed_template_"
+
+_MARK = "flask-testbed: "
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What the engine writes on each of its databases (``COMMENT ON DATABASE``)."""
+
+    kind: str
+    """``template``; ``kept``, until somebody drops it; or ``run``, as long as a run of pytest."""
+
+    fingerprint: str
+    """Of the schema that is in it."""
+
+    made_by: str
+    made_at: str
+
+    def __str__(self) -> str:
+        return _MARK + json.dumps(asdict(self))
+
+    @classmethod
+    def make(cls, kind: str, fingerprint: str) -> Mark:
+        """A mark of this process, of now."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        return cls(kind, fingerprint, _whoami(), now)
+
+    @classmethod
+    def read(cls, comment: str | None) -> Mark | None:
+        """The mark in a comment, or ``None`` if it is somebody else's comment, or none."""
+        if comment is None or not comment.startswith(_MARK):
+            return None
+        try:
+            return cls(**json.loads(comment.removeprefix(_MARK)))
+        except (ValueError, TypeError):
+            return None
+
+
+@dataclass(frozen=True)
+class Found:
+    """A database that exists."""
+
+    name: str
+    owner: str
+    mark: Mark | None
+    connections: int
+
+
+class Cluster:
+    """A server, seen by somebody who makes and drops databases on it.
+
+    Connects at first use. Locks that are taken are held until :meth:`close` or the death of
+    the process.
+
+    :param url: the server; the database does not matter.
+    :param setting: where the URL was found, for messages.
+    :param server: the embedded server that is to be started first, if it is one.
+    """
+
+    def __init__(self, url: URL, setting: str, server: EmbeddedServer | None = None) -> None:
+        self.url = url
+        self.setting = setting
+        self.server = server
+
+    @classmethod
+    def of(cls, target: Target) -> Cluster:
+        """The server on which a target is."""
+        if not target.embedded:
+            return cls(target.url, target.source)
+        server = EmbeddedServer(target.instance, "test")
+        return cls(server.url(target.name), target.source, server)
+
+    @cached_property
+    def connection(self) -> Connection:
+        """The administrator's connection.
+
+        :raises ServerError: there is none.
+        """
+        if self.server is not None:
+            self.server.start()
+        return connect_administrator(self.url, setting=self.setting)
+
+    def disconnect(self) -> None:
+        """Give back the connection, and with it all locks."""
+        if "connection" in self.__dict__:
+            self.connection.close()
+            del self.connection
+
+    def close(self) -> None:
+        """Give back the connection, its locks, and the use of an embedded server."""
+        self.disconnect()
+        if self.server is not None:
+            self.server.release()
+
+    # Finding
+
+    def find(self, name: str) -> Found | None:
+        """Look for one database."""
+        return next(iter(self._query("d.datname = %s", name)), None)
+
+    def find_all(self, pattern: str) -> list[Found]:
+        """Look for databases, by a regular expression of PostgreSQL's, sorted by name."""
+        return self._query("d.datname ~ %s", f"^(?:{pattern})$")
+
+    def _query(self, condition: str, value: str) -> list[Found]:
+        rows = self.connection.execute(
+            sql.SQL(
+                "SELECT d.datname, r.rolname, shobj_description(d.oid, 'pg_database'),"
+                " (SELECT count(*) FROM pg_stat_activity a WHERE a.datid = d.oid)"
+                " FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba"
+                " WHERE {} ORDER BY d.datname"
+            ).format(sql.SQL(condition)),
+            [value],
+        )
+        return [Found(name, owner, Mark.read(text), count) for name, owner, text, count in rows]
+
+    def size(self, name: str) -> int:
+        """The bytes that a database takes."""
+        row = self.connection.execute("SELECT pg_database_size(%s)", [name]).fetchone()
+        return int(row[0]) if row else 0
+
+    def users(self, name: str) -> list[str]:
+        """Who is connected to a database, in words."""
+        rows = self.connection.execute(
+            "SELECT coalesce(usename, '?'), coalesce(nullif(application_name, ''), 'unnamed'),"
+            " coalesce(host(client_addr), 'this machine'), pid,"
+            " to_char(backend_start, 'YYYY-MM-DD HH24:MI:SS')"
+            " FROM pg_stat_activity WHERE datname = %s ORDER BY backend_start",
+            [name],
+        )
+        return [
+            f"{user} ({program}) from {place}, process {pid}, since {since}"
+            for user, program, place, pid, since in rows
+        ]
+
+    @cached_property
+    def version(self) -> int:
+        """The server's version, as 180006 for 18.6."""
+        return self.connection.info.server_version
+
+    # Locking
+
+    def try_lock(self, name: str) -> bool:
+        """Take the exclusive lock on a name, unless somebody else has it.
+
+        https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS
+        """
+        return self._scalar("SELECT pg_try_advisory_lock(%s)", name)
+
+    def is_locked(self, name: str) -> bool:
+        """Whether somebody holds a lock on a name. Takes none."""
+        return self._scalar(
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+            " AND objsubid = 1 AND (classid::bigint << 32 | objid::bigint) = %s",
+            name,
+        )
+
+    def lock(self, name: str) -> None:
+        """Take the exclusive lock on a name, after whoever has it."""
+        self._scalar("SELECT pg_advisory_lock(%s)", name)
+
+    def lock_shared(self, name: str) -> None:
+        """Take the shared lock on a name: it is in use."""
+        self._scalar("SELECT pg_advisory_lock_shared(%s)", name)
+
+    def unlock(self, name: str) -> None:
+        """Give back the exclusive lock."""
+        self._scalar("SELECT pg_advisory_unlock(%s)", name)
+
+    def unlock_shared(self, name: str) -> None:
+        """Give back the shared lock."""
+        self._scalar("SELECT pg_advisory_unlock_shared(%s)", name)
+
+    def _scalar(self, statement: str, name: str) -> bool:
+        key = int.from_bytes(
+            hashlib.sha256(f"flask-testbed:{name}".encode()).digest()[:8], signed=True
+        )
+        row = self.connection.execute(statement, [key]).fetchone()
+        return bool(row and row[0])
+
+    # Making
+
+    @contextmanager
+    def making(self, name: str, mark: Mark, template: str | None = None) -> Iterator[str]:
+        """Make a database: yield it under its unfinished name, then mark and name it.
+
+        :param name: its final name; its lock must be held.
+        :param mark: says what it is.
+        :param template: what it is a clone of; by default the server's own template.
+        :raises DatabaseError: the server says no; its words are in the message.
+        """
+        unfinished = UNFINISHED + secrets.token_hex(6)
+        self.try_lock(unfinished)
+        try:
+            self._create(name, unfinished, template)
+            yield unfinished
+            self._finish(unfinished, name, mark)
+        except BaseException:
+            self.drop(unfinished)
+            raise
+        finally:
+            self.unlock(unfinished)
+
+    def clone(self, template: str, name: str, mark: Mark) -> None:
+        """Make a database that is a copy of another. Raises as :meth:`making`."""
+        with self.making(name, mark, template):
+            pass
+
+    def _create(self, name: str, unfinished: str, template: str | None) -> None:
+        statement = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(unfinished))
+        if template is not None:
+            statement += sql.SQL(" TEMPLATE {}").format(sql.Identifier(template))
+            if self._copies_files:
+                statement += sql.SQL(" STRATEGY FILE_COPY")
+        try:
+            self.connection.execute(statement)
+        except errors.InsufficientPrivilege as error:
+            raise DatabaseError(
+                f"Cannot make the database {name!r} on {address(self.url)}: the user"
+                f" {self.connection.info.user!r} has no right to create databases. Let an"
+                f' administrator run: ALTER ROLE "{self.connection.info.user}" CREATEDB;'
+            ) from error
+        except psycopg.Error as error:
+            raise DatabaseError(
+                f"Cannot make the database {name!r} on {address(self.url)}: {reason(error)}."
+            ) from error
+
+    def _finish(self, unfinished: str, name: str, mark: Mark) -> None:
+        with self.connection.transaction():
+            self._alter("COMMENT ON DATABASE {} IS {}", unfinished, sql.Literal(str(mark)))
+            if mark.kind == "template":
+                self._alter("ALTER DATABASE {} WITH ALLOW_CONNECTIONS false", unfinished)
+            self._alter("ALTER DATABASE {} RENAME TO {}", unfinished, sql.Identifier(name))
+
+    @cached_property
+    def _copies_files(self) -> bool:
+        """Whether a copy of the files is the quickest clone: where a checkpoint costs nothing.
+
+        https://www.postgresql.org/docs/current/sql-createdatabase.html#CREATE-DATABASE-STRATEGY
+        """
+        row = self.connection.execute("SHOW fsync").fetchone()
+        return self.version >= 150000 and row == ("off",)
+
+    # Dropping
+
+    def drop(self, name: str) -> None:
+        """Drop a database, with whoever is connected to it. The caller has checked that it may."""
+        try:
+            self._alter("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+        except psycopg.Error as error:
+            raise DatabaseError(f"Cannot drop the database {name!r}: {reason(error)}.") from error
+
+    def drop_unfinished(self) -> list[str]:
+        """Drop what was being made when its maker died."""
+        dropped = []
+        for found in self.find_all(re.escape(UNFINISHED) + "[0-9a-f]{12}"):
+            if self.try_lock(found.name):
+                self.drop(found.name)
+                self.unlock(found.name)
+                dropped.append(found.name)
+        return dropped
+
+    def check_mark(self, found: Found) -> Mark:
+        """Refuse a database that the engine has not made.
+
+        :raises RefusedError: names the database, its owner and the way out.
+        """
+        if found.mark is None:
+            raise RefusedError(
+                f"Refused: the database {found.name!r} on {address(self.url)} was not made by"
+                f" flask-testbed (its owner is {found.owner!r}), so it is not touched. Choose"
+                " another name with TEST_DATABASE_URL, or, if nothing in it is of worth, drop it"
+                " with: flask test-db drop --yes"
+            )
+        return found.mark
+
+    def connect(self, name: str) -> Connection:
+        """Connect to one of the databases, in autocommit mode."""
+        return connect(self.url, setting=self.setting, database=name)
+
+    def _alter(self, statement: str, name: str, *more: sql.Composable) -> None:
+        text = sql.SQL(statement)
+        self.connection.execute(text.format(sql.Identifier(name), *more))
+
+
+def _whoami() -> str:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}, process {os.getpid()}"

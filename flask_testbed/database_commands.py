@@ -1,0 +1,207 @@
+"""The commands ``test-db`` and ``test``."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from flask import Flask, current_app
+from flask.cli import with_appcontext
+
+from .commands import Group, table
+from .testdb import Created, Row, TestDatabase, shown
+
+
+def register(app: Flask) -> None:
+    """Add the commands to an application's."""
+    app.cli.add_command(test_db)
+    app.cli.add_command(test)
+
+
+def _database() -> TestDatabase:
+    return TestDatabase(current_app._get_current_object())  # type: ignore[attr-defined]
+
+
+@click.group("test-db", cls=Group)
+def test_db() -> None:
+    """Make, look at and drop the test database.
+
+    It is where TEST_DATABASE_URL says; else on the server of the application's own database,
+    with '_test' after its name; else on an embedded server.
+
+    \b
+    Example:
+      flask test-db create
+      flask test-db shell -- -c '\\dt'
+      flask test-db drop
+    """
+
+
+@test_db.command()
+def create() -> None:
+    """Make the test database, with the schema of the application.
+
+    From the migrations where there are any, else from the models. A database that is there and
+    current is left as it is.
+
+    \b
+    Example:
+      flask test-db create
+    """
+    created = _database().create()
+    verb = "Found" if created.existed else "Created"
+    click.echo(_sentence(verb, created))
+
+
+@test_db.command()
+@click.option("--force", is_flag=True, help="End the connections of others.")
+def reset(force: bool) -> None:
+    """Empty the test database, and bring its schema up to date.
+
+    \b
+    Example:
+      flask test-db reset
+    """
+    click.echo(_sentence("Reset", _database().reset(force=force)))
+
+
+@test_db.command()
+@click.option("--yes", is_flag=True, help="Drop it even if the testbed has not made it.")
+@click.option("--force", is_flag=True, help="End the connections of others.")
+def drop(yes: bool, force: bool) -> None:
+    """Drop the test database, and those that runs have left.
+
+    \b
+    Example:
+      flask test-db drop
+    """
+    database = _database()
+    dropped = database.drop(confirmed=yes, force=force)
+    for name in dropped:
+        click.echo(f"Dropped {name}.")
+    if not dropped:
+        click.echo(f"There is no {database.target.name}: nothing to drop.")
+
+
+@test_db.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for another program.")
+def status(as_json: bool) -> None:
+    """Show the databases of the testbed on the server.
+
+    \b
+    Example:
+      flask test-db status --json
+    """
+    database = _database()
+    rows = database.status()
+    if as_json:
+        click.echo(json.dumps([asdict(row) for row in rows], indent=2))
+    elif rows:
+        click.echo(_status_table(rows))
+    else:
+        click.echo(f"No test database. Make {database.target.name} with: flask test-db create")
+
+
+@test_db.command()
+def url() -> None:
+    """Print the URL of the test database, for another tool. The password is left out.
+
+    \b
+    Example:
+      pg_dump "$(flask test-db url)"
+    """
+    database = _database()
+    click.echo(shown(database.url))
+    if database.url.password:
+        click.echo("The password is left out: give it with PGPASSWORD.", err=True)
+    if database.target.embedded:
+        click.echo("The embedded server is up only while used: flask test-db serve", err=True)
+
+
+@test_db.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- PSQL ARGS]")
+def shell(arguments: tuple[str, ...]) -> None:
+    """Run psql on the test database.
+
+    \b
+    Example:
+      flask test-db shell -- -c '\\dt'
+    """
+    sys.exit(_database().shell(arguments))
+
+
+@test_db.command()
+def serve() -> None:
+    """Keep the embedded server up for other tools, until Ctrl-C.
+
+    \b
+    Example:
+      flask test-db serve
+    """
+    with _database().serving() as address:
+        click.echo(f"Serving {shown(address)}")
+        click.echo("Press Ctrl-C to stop.")
+        with suppress(KeyboardInterrupt):
+            threading.Event().wait()
+    click.echo("Stopped.")
+
+
+@click.command(
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+    add_help_option=False,
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[PYTEST ARGS]")
+@with_appcontext
+def test(arguments: tuple[str, ...]) -> None:
+    """Run the integration tests on a test database of their own.
+
+    The database is made, the tests run in the application's context, the database is dropped.
+    Arguments are those of pytest; without any, tests/integration is run. The exit status is
+    that of pytest.
+
+    \b
+    Example:
+      python manage.py test
+      python manage.py test tests/integration -k agent -x
+    """
+    if set(arguments) & {"-h", "--help"}:
+        click.echo(click.get_current_context().get_help())
+        return
+    import pytest
+
+    integration = Path("tests", "integration")
+    default = [str(integration)] if integration.is_dir() else []
+    # The default stands in for a path; options alone do not name one.
+    paths = [argument for argument in arguments if Path(argument.split("::")[0]).exists()]
+    sys.exit(pytest.main([*arguments, *([] if paths else default)]))
+
+
+def _sentence(verb: str, created: Created) -> str:
+    current = ", which is there already and current," if created.existed else ""
+    return (
+        f"{verb} {created.name}{current} on {created.where}: {created.tables} tables"
+        f" from the {created.source}, in {created.seconds * 1000:,.0f} ms."
+    )
+
+
+def _status_table(rows: list[Row]) -> str:
+    headings = ["database", "kind", "schema", "made by", "at", "kB", "connections", "in use"]
+    cells = [
+        [
+            row.name,
+            row.kind,
+            {True: "current", False: "another", None: "unknown"}[row.current],
+            row.made_by,
+            row.made_at,
+            f"{row.size // 1024:,}",
+            str(row.connections),
+            "yes" if row.in_use else "no",
+        ]
+        for row in rows
+    ]
+    return table(headings, cells)

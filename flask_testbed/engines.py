@@ -1,0 +1,147 @@
+"""Where an application's engines connect to, decided at each connection.
+
+An engine stays the object that it is, so one that was captured at import is redirected too, and
+the application's pool, its events and its options are those of production.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from flask import Flask
+from sqlalchemy import event
+from sqlalchemy.engine import URL, Engine
+from sqlalchemy.exc import DisconnectionError
+
+from .errors import SettingsError
+from .server import connect_parameters
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from flask_sqlalchemy import SQLAlchemy
+    from sqlalchemy.engine.interfaces import Dialect
+    from sqlalchemy.pool import ConnectionPoolEntry
+
+EXTENSION = "flask_testbed"
+
+
+class Route:
+    """The way from an engine to a database.
+
+    :param engine: an engine for PostgreSQL through psycopg 3.
+    :raises SettingsError: it is for something else.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        if (engine.dialect.name, engine.dialect.driver) != ("postgresql", "psycopg"):
+            raise SettingsError(
+                f"The application's engine is for {engine.dialect.name}+{engine.dialect.driver};"
+                " the testbed supports PostgreSQL through psycopg 3 alone. Write the URL as"
+                " postgresql+psycopg://user:password@host:5432/name."
+            )
+        self.engine = engine
+        self.own = engine.url
+        self.to_own: Callable[[], URL] | None = None
+        """Has the application's own database ready; ``None`` leaves that to whoever keeps it."""
+        self.to_test: Callable[[], URL] | None = None
+        """Has a test database ready. Once it is set, nothing leads to the application's own."""
+        self.on_use: Callable[[], None] | None = None
+        """Called whenever the engine's pool hands out a connection."""
+        self._detour = threading.local()
+        event.listen(engine, "do_connect", self._connect)
+        event.listen(engine, "checkout", self._checkout)
+        event.listen(engine, "checkin", self._checkin)
+
+    @contextmanager
+    def detour(self, url: URL) -> Iterator[None]:
+        """Lead this thread to another database for a while. No connection to it survives."""
+        shown = self.engine.url
+        self._detour.url = self.engine.url = url
+        try:
+            yield
+        finally:
+            self._detour.url = None
+            self.engine.url = shown
+
+    @property
+    def _detour_url(self) -> URL | None:
+        return getattr(self._detour, "url", None)
+
+    def _connect(
+        self,
+        dialect: Dialect,
+        record: ConnectionPoolEntry,
+        arguments: tuple[Any, ...],
+        parameters: dict[str, Any],
+    ) -> None:
+        url = self._detour_url
+        resolve = self.to_test or self.to_own
+        if url is None:
+            if resolve is None:
+                return
+            url = self.engine.url = resolve()
+        # What the application passes in connect_args stays; what its URL said goes.
+        for key in connect_parameters(self.own):
+            parameters.pop(key, None)
+        parameters.update(connect_parameters(url))
+        record.info[EXTENSION] = url
+
+    def _checkout(self, connection: Any, record: ConnectionPoolEntry, proxy: Any) -> None:
+        url = self._detour_url
+        if url is None:
+            if self.on_use is not None:
+                self.on_use()
+        elif record.info.get(EXTENSION) != url:
+            # The pool answers this by connecting anew.
+            raise DisconnectionError("a connection to another database")
+
+    def _checkin(self, connection: Any, record: ConnectionPoolEntry) -> None:
+        if self._detour_url is not None:
+            record.invalidate()
+
+
+@dataclass
+class State:
+    """What the testbed knows of one application (``app.extensions["flask_testbed"]``)."""
+
+    db: SQLAlchemy
+    own_url: URL
+    """The application's own database, as it was configured."""
+
+    routes: dict[str | None, Route] = field(default_factory=dict)
+    """By bind key."""
+
+    @property
+    def route(self) -> Route:
+        """The way of the default engine."""
+        return self.routes[None]
+
+
+def attach(app: Flask) -> State:
+    """Put routes under an application's engines, once. They lead nowhere else yet.
+
+    :param app: an application on which Flask-SQLAlchemy is initialised.
+    :raises SettingsError: it is not, or an engine cannot be redirected.
+    """
+    if EXTENSION in app.extensions:
+        state: State = app.extensions[EXTENSION]
+        return state
+    db = app.extensions.get("sqlalchemy")
+    if db is None:
+        raise SettingsError(
+            f"The application {app.name!r} has no Flask-SQLAlchemy. Call db.init_app(app)"
+            " before testbed.init_app(app)."
+        )
+    with app.app_context():
+        engines = dict(db.engines)
+    if None not in engines:
+        raise SettingsError("SQLALCHEMY_DATABASE_URI is not set, and the testbed needs it.")
+    routes = {key: Route(engine) for key, engine in engines.items()}
+    state = State(db, own_url=engines[None].url, routes=routes)
+    app.extensions[EXTENSION] = state
+    return state

@@ -1,0 +1,134 @@
+"""Start an embedded PostgreSQL server, and stop it when its last user is gone.
+
+Runs by itself, as ``python -I -S keeper.py '<JSON>'``: it imports nothing but the standard
+library, so it starts in a few milliseconds. It leaves a small process in the background, the
+keeper, and exits when the server accepts connections, or prints why it does not.
+
+Whoever uses the server holds a shared lock on the file ``users``. The keeper waits for the
+exclusive one. The kernel releases a lock when its process ends, however it ends, so a run that
+was killed keeps nothing alive.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+#: Seconds that a server gets to recover after a crash and to open its socket.
+START_TIMEOUT = 60
+
+
+def main() -> int:
+    """Fork the keeper, and wait until it says that the server is up."""
+    config: dict[str, Any] = json.loads(sys.argv[1])
+    reader, writer = os.pipe()
+    if os.fork() == 0:
+        os.close(reader)
+        _keep(config, writer)
+    os.close(writer)
+    with os.fdopen(reader) as pipe:
+        answer = pipe.read()
+    if answer != "ready":
+        print(answer or "the keeper died", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _keep(config: dict[str, Any], writer: int) -> None:
+    """Be the keeper. Never returns."""
+    os.setsid()
+    # Out of the terminal's and the caller's sight: an inherited pipe would keep it waiting.
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    home = Path(config["home"])
+    with open(home / "keeper", "w") as keeper, open(home / "users", "w") as users:
+        fcntl.flock(keeper, fcntl.LOCK_EX)
+        try:
+            server = _start(config)
+        except (OSError, RuntimeError) as error:
+            os.write(writer, str(error).encode())
+            os._exit(1)
+        os.write(writer, b"ready")
+        os.close(writer)
+        fcntl.flock(users, fcntl.LOCK_EX)
+        _stop(config, server)
+    os._exit(0)
+
+
+def _start(config: dict[str, Any]) -> subprocess.Popen[bytes] | None:
+    """Start the server; ``None`` if one is there whose keeper was killed."""
+    if _answers(config["socket"]):
+        return None
+    log = Path(config["data"], "testbed.log")
+    with open(log, "wb") as output:
+        server = subprocess.Popen(
+            [config["postgres"], "-D", config["data"], *config["options"]],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=config["data"],
+            **config["run_as"],
+        )
+    deadline = time.monotonic() + START_TIMEOUT
+    while not _ready(Path(config["data"], "postmaster.pid"), server.pid):
+        if server.poll() is not None:
+            raise RuntimeError(_last_words(log))
+        if time.monotonic() > deadline:
+            server.send_signal(signal.SIGQUIT)
+            server.wait()
+            raise RuntimeError(f"no answer within {START_TIMEOUT} s. {_last_words(log)}")
+        time.sleep(0.004)
+    threading.Thread(target=_end_with, args=(server,), daemon=True).start()
+    return server
+
+
+def _ready(pid_file: Path, pid: int) -> bool:
+    """Whether the server has written that it accepts connections (the file's eighth line)."""
+    try:
+        lines = pid_file.read_text().splitlines()
+    except OSError:
+        return False
+    return len(lines) > 7 and lines[0] == str(pid) and lines[7].strip() == "ready"
+
+
+def _answers(path: str) -> bool:
+    """Whether something listens on the socket."""
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(path) == 0
+
+
+def _end_with(server: subprocess.Popen[bytes]) -> None:
+    """End the keeper with a server that ends by itself, so that the next user starts another."""
+    server.wait()
+    os._exit(0)
+
+
+def _stop(config: dict[str, Any], server: subprocess.Popen[bytes] | None) -> None:
+    """Stop the server in an orderly way (a fast shutdown), so that its next start is quick."""
+    if server is None:
+        command = [config["pg_ctl"], "stop", "-D", config["data"], "-m", "fast", "-s"]
+        subprocess.run(command, check=False, cwd="/", **config["run_as"])
+        return
+    server.send_signal(signal.SIGINT)
+    server.wait()
+
+
+def _last_words(log: Path) -> str:
+    """What the server said when it failed: its fatal line, or its last ones."""
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    fatal = [line for line in lines if "FATAL" in line or "PANIC" in line or "HINT" in line]
+    return " ".join(fatal or lines[-3:]) or "it said nothing"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

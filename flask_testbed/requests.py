@@ -1,0 +1,90 @@
+"""Requests as in production: each has an application context, and so a session, of its own.
+
+Flask 3.1 reuses an application context that is already pushed. pytest-flask pushes one for each
+test, so that a request would commit what the test has not, and see what the test has not written.
+"""
+
+from __future__ import annotations
+
+import contextvars
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from flask import Flask, has_app_context
+from flask.ctx import AppContext
+from flask.globals import app_ctx
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+#: By this key Werkzeug's test client asks for the contexts of a request, to push them again.
+_PRESERVE = "werkzeug.debug.preserve_context"
+
+
+class OwnContext:
+    """A WSGI middleware that handles each request in an empty context, as a new thread would.
+
+    :param app: the application behind it.
+    """
+
+    def __init__(self, app: Flask) -> None:
+        self.app = app
+        self.wsgi_app: WSGIApplication = app.wsgi_app
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        preserve = environ.get(_PRESERVE)
+        if preserve is not None and has_app_context():
+            test = app_ctx._get_current_object()  # type: ignore[attr-defined]
+            environ[_PRESERVE] = partial(_preserve, preserve, test)
+        context = contextvars.Context()
+        return _Body(context, context.run(self.wsgi_app, environ, start_response))
+
+
+def _preserve(preserve: Callable[[Any], None], test: AppContext, context: Any) -> None:
+    """Preserve a request and its ``g``, but leave the test its application context.
+
+    The session belongs to that context. With the request's pushed in its place, the test would
+    lose the objects that it has loaded.
+    """
+    if isinstance(context, AppContext) and context.app is test.app:
+        preserve(_seeing(test, context))
+    else:
+        preserve(context)
+
+
+@contextmanager
+def _seeing(test: AppContext, request: AppContext) -> Iterator[None]:
+    """Let the test see the ``g`` of its last request, as Flask's test client promises."""
+    own, test.g = test.g, request.g
+    try:
+        yield
+    finally:
+        test.g = own
+
+
+class _Body:
+    """A response's body that is produced in the context of its request."""
+
+    def __init__(self, context: contextvars.Context, body: Iterable[bytes]) -> None:
+        self._context = context
+        self._body = body
+        self._iterator = context.run(iter, body)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        return self._context.run(next, self._iterator)
+
+    def close(self) -> None:
+        close = getattr(self._body, "close", None)
+        if close is not None:
+            self._context.run(close)
+
+
+def isolate_requests(app: Flask) -> None:
+    """Give each request of an application a context of its own. Once is enough."""
+    if not isinstance(app.wsgi_app, OwnContext):
+        app.wsgi_app = OwnContext(app)  # type: ignore[method-assign]

@@ -1,0 +1,233 @@
+-- Putting a database back to what its template was, in one round trip.
+--
+-- Installed into each template, and so into each clone: the object identifiers that are noted
+-- here are those of every clone.
+
+CREATE SCHEMA flask_testbed;
+
+-- The tables that hold rows in the template: migrations put them there, and they come back.
+CREATE TABLE flask_testbed.filled (
+    name text PRIMARY KEY,
+    copy text NOT NULL,
+    columns text NOT NULL,
+    version text NOT NULL
+);
+
+CREATE TABLE flask_testbed.sequence (
+    oid oid PRIMARY KEY,
+    last_value bigint, -- NULL: not called yet
+    start_value bigint NOT NULL
+);
+
+-- Whether the schema is not what it was. A rolled-back change takes its row with it.
+CREATE TABLE flask_testbed.change (command text NOT NULL);
+
+-- Which rows a table holds, by place and by who wrote them: two rows are not the same ones if
+-- either differs, so equal versions mean an untouched table.
+CREATE FUNCTION flask_testbed.table_version(name text) RETURNS text
+LANGUAGE plpgsql AS $$
+DECLARE
+    found text;
+BEGIN
+    EXECUTE 'SELECT count(*) || '':'' || coalesce(bit_xor(hashtextextended('
+        'ctid::text || xmin::text, 0)), 0) FROM ONLY ' || name INTO found;
+    RETURN found;
+END
+$$;
+
+-- Ordinary and unlogged tables, partitions among them, wherever an application has put them.
+CREATE VIEW flask_testbed.user_table AS
+SELECT c.oid, format('%I.%I', n.nspname, c.relname) AS name,
+    (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute a
+     WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '')
+    AS columns
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r' AND c.relpersistence IN ('p', 'u')
+    AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'flask_testbed');
+
+-- A count of everything that the catalogs say of the schema, and the age of its newest word.
+-- For those who may not have event triggers: slower, and as sure.
+CREATE FUNCTION flask_testbed.catalog_version() RETURNS text
+LANGUAGE sql STABLE AS $$
+    SELECT count(*) || ':' || coalesce(bit_xor(hashtextextended(word, 0)), 0)
+    FROM (
+        SELECT 'r' || oid || ':' || xmin FROM pg_class WHERE oid >= 16384
+        UNION ALL SELECT 'a' || attrelid || ':' || attnum || ':' || xmin FROM pg_attribute
+            WHERE attrelid >= 16384 AND attnum > 0
+        UNION ALL SELECT 'p' || oid || ':' || xmin FROM pg_proc WHERE oid >= 16384
+        UNION ALL SELECT 't' || oid || ':' || xmin FROM pg_type WHERE oid >= 16384
+        UNION ALL SELECT 'c' || oid || ':' || xmin FROM pg_constraint WHERE oid >= 16384
+        UNION ALL SELECT 'e' || oid || ':' || xmin FROM pg_enum WHERE oid >= 16384
+        UNION ALL SELECT 'd' || oid || ':' || xmin FROM pg_attrdef
+        UNION ALL SELECT 'g' || oid || ':' || xmin FROM pg_trigger
+        UNION ALL SELECT 'i' || indexrelid || ':' || xmin FROM pg_index WHERE indexrelid >= 16384
+        UNION ALL SELECT 'n' || oid || ':' || xmin FROM pg_namespace WHERE oid >= 16384
+        UNION ALL SELECT 'w' || oid || ':' || xmin FROM pg_rewrite WHERE oid >= 16384
+        UNION ALL SELECT 'y' || oid || ':' || xmin FROM pg_policy
+        UNION ALL SELECT 'x' || oid || ':' || xmin FROM pg_extension WHERE oid >= 16384
+    ) AS words (word);
+$$;
+
+CREATE TABLE flask_testbed.catalog (version text NOT NULL);
+
+-- Other sessions with an open transaction on this database, as a list of process identifiers.
+-- They would write after the reset, or make it wait.
+CREATE FUNCTION flask_testbed.open_transactions() RETURNS text
+LANGUAGE sql STABLE AS $$
+    SELECT string_agg(a.pid::text, ',') FROM pg_stat_get_activity(NULL) AS a
+    WHERE a.datid = (SELECT oid FROM pg_database WHERE datname = current_database())
+        AND a.xact_start IS NOT NULL AND a.pid <> pg_backend_pid()
+        AND a.backend_type = 'client backend';
+$$;
+
+-- Only a superuser may have event triggers.
+CREATE FUNCTION flask_testbed.note_change() RETURNS event_trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF tg_event = 'sql_drop' THEN
+        INSERT INTO flask_testbed.change SELECT tg_tag
+        WHERE EXISTS (SELECT FROM pg_event_trigger_dropped_objects() WHERE NOT is_temporary);
+    ELSE
+        INSERT INTO flask_testbed.change SELECT tg_tag
+        WHERE EXISTS (SELECT FROM pg_event_trigger_ddl_commands()
+                      WHERE schema_name IS DISTINCT FROM 'pg_temp');
+    END IF;
+END
+$$;
+
+-- Write the function that empties what was empty. Its statements stand in its text, so that
+-- their plans are kept; a size is looked up without reading the table.
+--
+-- A deleted row keeps its place until it is pruned, so past some pages the table is truncated,
+-- or each reset would read the dead rows of all tests before. CASCADE only names tables that are
+-- to be emptied too, or that flask_testbed.filled brings back.
+CREATE FUNCTION flask_testbed.write_reset() RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    emptying text;
+    refilling text;
+BEGIN
+    SELECT coalesce(string_agg(format(
+        'IF pg_relation_size(%s) > 262144 THEN TRUNCATE ONLY %s CASCADE;'
+        ' ELSIF pg_relation_size(%1$s) > 0 THEN DELETE FROM ONLY %2$s; END IF;',
+        oid, name), E'\n    ' ORDER BY oid), '') INTO emptying
+    FROM flask_testbed.user_table
+    WHERE name NOT IN (SELECT f.name FROM flask_testbed.filled f);
+
+    SELECT coalesce(string_agg(format(
+        'IF flask_testbed.table_version(%L) <> (SELECT version FROM flask_testbed.filled'
+        ' WHERE name = %1$L) THEN'
+        ' DELETE FROM ONLY %1$s;'
+        ' INSERT INTO %1$s (%2$s) OVERRIDING SYSTEM VALUE SELECT %2$s FROM %3$s;'
+        ' UPDATE flask_testbed.filled SET version = flask_testbed.table_version(%1$L)'
+        ' WHERE name = %1$L; END IF;',
+        name, columns, copy), E'\n    ' ORDER BY name), '') INTO refilling
+    FROM flask_testbed.filled;
+
+    EXECUTE format($f$
+CREATE FUNCTION flask_testbed.put_back() RETURNS void LANGUAGE plpgsql AS $body$
+BEGIN
+    %s
+    %s
+    PERFORM setval(oid, coalesce(last_value, start_value), last_value IS NOT NULL)
+    FROM flask_testbed.sequence
+    WHERE pg_sequence_last_value(oid) IS DISTINCT FROM last_value;
+    PERFORM lo_unlink(oid) FROM pg_largeobject_metadata;
+END
+$body$
+$f$, emptying, refilling);
+END
+$$;
+
+-- For those who may not skip foreign keys: all tables in one statement, at whose end the keys
+-- are checked, whatever refers to what.
+CREATE FUNCTION flask_testbed.put_back_checked() RETURNS text
+LANGUAGE plpgsql AS $$
+DECLARE
+    touched text[];
+    filled record;
+BEGIN
+    SELECT array_agg(t.name) INTO touched FROM flask_testbed.user_table t
+    WHERE pg_relation_size(t.oid) > 0
+        AND t.name NOT IN (SELECT f.name FROM flask_testbed.filled f);
+    IF touched IS NOT NULL THEN
+        IF EXISTS (SELECT FROM pg_trigger WHERE NOT tgisinternal
+                   AND tgrelid = ANY (touched::regclass[])) OR EXISTS (
+                   SELECT FROM unnest(touched) AS name
+                   WHERE pg_relation_size(name::regclass) > 262144) THEN
+            EXECUTE 'TRUNCATE ' || array_to_string(touched, ', ') || ' CASCADE';
+            UPDATE flask_testbed.catalog SET version = flask_testbed.catalog_version();
+        ELSE
+            EXECUTE (SELECT 'WITH ' || string_agg(format('d%s AS (DELETE FROM ONLY %s)', i, name),
+                     ', ') || ' SELECT' FROM unnest(touched) WITH ORDINALITY AS u (name, i));
+        END IF;
+    END IF;
+    FOR filled IN SELECT * FROM flask_testbed.filled LOOP
+        IF flask_testbed.table_version(filled.name) <> filled.version THEN
+            RETURN 'clone:' || filled.name;
+        END IF;
+    END LOOP;
+    PERFORM setval(oid, coalesce(last_value, start_value), last_value IS NOT NULL)
+    FROM flask_testbed.sequence
+    WHERE pg_sequence_last_value(oid) IS DISTINCT FROM last_value;
+    PERFORM lo_unlink(oid) FROM pg_largeobject_metadata;
+    RETURN NULL;
+END
+$$;
+
+-- NULL: the database is as it was. `busy:1,2`: these processes are in a transaction, and nothing
+-- was done. `clone:…`: only a new clone of the template is as it was, for that reason.
+CREATE FUNCTION flask_testbed.reset() RETURNS text
+LANGUAGE plpgsql AS $$
+DECLARE
+    busy text := flask_testbed.open_transactions();
+BEGIN
+    IF busy IS NOT NULL THEN
+        RETURN 'busy:' || busy;
+    END IF;
+    IF EXISTS (SELECT FROM flask_testbed.change) THEN
+        RETURN 'clone:' || (SELECT command FROM flask_testbed.change LIMIT 1);
+    END IF;
+    IF EXISTS (SELECT FROM flask_testbed.catalog) THEN
+        IF (SELECT version FROM flask_testbed.catalog) <> flask_testbed.catalog_version() THEN
+            RETURN 'clone:the schema';
+        END IF;
+        RETURN flask_testbed.put_back_checked();
+    END IF;
+    PERFORM flask_testbed.put_back();
+    RETURN NULL;
+END
+$$;
+
+-- Note how things are now. Called once, when the template is otherwise complete.
+CREATE FUNCTION flask_testbed.remember() RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    found record;
+    has_rows boolean;
+    powerful boolean := (SELECT rolsuper FROM pg_roles WHERE rolname = current_user);
+BEGIN
+    FOR found IN SELECT * FROM flask_testbed.user_table LOOP
+        EXECUTE 'SELECT EXISTS (SELECT FROM ONLY ' || found.name || ')' INTO has_rows;
+        IF has_rows THEN
+            EXECUTE format('CREATE TABLE flask_testbed.rows_%s AS SELECT %s FROM ONLY %s',
+                           found.oid, found.columns, found.name);
+            INSERT INTO flask_testbed.filled VALUES (
+                found.name, 'flask_testbed.rows_' || found.oid, found.columns,
+                flask_testbed.table_version(found.name));
+        END IF;
+    END LOOP;
+    INSERT INTO flask_testbed.sequence
+    SELECT c.oid, pg_sequence_last_value(c.oid), s.seqstart
+    FROM pg_class c JOIN pg_sequence s ON s.seqrelid = c.oid WHERE c.relpersistence <> 't';
+    IF powerful THEN
+        PERFORM flask_testbed.write_reset();
+        CREATE EVENT TRIGGER flask_testbed_change ON ddl_command_end
+            EXECUTE FUNCTION flask_testbed.note_change();
+        CREATE EVENT TRIGGER flask_testbed_drop ON sql_drop
+            EXECUTE FUNCTION flask_testbed.note_change();
+    ELSE
+        INSERT INTO flask_testbed.catalog VALUES ('');
+    END IF;
+END
+$$;

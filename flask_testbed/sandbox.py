@@ -1,0 +1,217 @@
+"""A database for the tests of one process: made at first use, put back after each test."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import warnings
+from dataclasses import dataclass, field
+
+from flask import Flask
+from sqlalchemy.engine import URL
+
+from .database import Cluster, Found, Mark
+from .engines import Route, State
+from .guards import check_target
+from .isolation import NeedsClone, prepare, reset
+from .schema import find_schema
+from .server import Connection
+from .settings import Target
+from .template import full_fingerprint, hold_template, release_template
+
+
+class TestbedWarning(UserWarning):
+    """A test left something behind that had to be cleared away for the next one."""
+
+    __test__ = False
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """What outlives the process."""
+
+    reuse: bool = False
+    """Take the database that an earlier run has kept, if its schema is current; keep it again."""
+
+    anew: bool = False
+    """With ``reuse``: make it anew all the same."""
+
+    keep: bool = False
+    """Leave the database when the process ends."""
+
+
+@dataclass
+class Sandbox:
+    """The test database of one process.
+
+    Constructing it connects to nothing.
+
+    :param app: the application whose schema it has.
+    :param state: what the testbed knows of that application.
+    :param target: where it is, and its name.
+    :param worker: of pytest-xdist (``gw0``), empty in a run of one process.
+    """
+
+    app: Flask
+    state: State
+    target: Target
+    worker: str = ""
+    keeping: Keeping = Keeping()
+
+    name: str | None = field(default=None, init=False)
+    used: bool = field(default=False, init=False)
+    _cluster: Cluster | None = field(default=None, init=False, repr=False)
+    _template: str = field(default="", init=False, repr=False)
+    _fingerprint: str = field(default="", init=False, repr=False)
+    _resetter: Connection | None = field(default=None, init=False, repr=False)
+    _routes: list[Route] = field(default_factory=list, init=False, repr=False)
+    _lock: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False)
+
+    def redirect(self, state: State) -> None:
+        """Send an application's engine here. The database is made when it first connects."""
+        route = state.route
+        route.to_test = self.url
+        route.on_use = self._mark_used
+        # Nobody who looks at the engine or the configuration sees the application's own database.
+        route.engine.url = self.target.url
+        self._routes.append(route)
+
+    def url(self) -> URL:
+        """Where the database is. Makes it, if it is not there yet.
+
+        :raises TestbedError: it cannot or must not be made.
+        """
+        with self._lock:
+            if self.name is None:
+                self._open()
+            assert self._cluster is not None
+            return self._cluster.url.set(database=self.name)
+
+    def put_back(self) -> None:
+        """Undo what has been done to the database since it was made.
+
+        Warns with :class:`TestbedWarning` of transactions that had to be ended.
+
+        :raises IsolationError: it cannot be undone.
+        """
+        with self._lock:
+            if not self.used or self.name is None:
+                return
+            self.used = False
+            try:
+                ended = self._reset()
+            except NeedsClone:
+                self._clone_again()
+                return
+        for session in ended:
+            warnings.warn(
+                f"A transaction was left open, and has been ended: {session}. Close what the"
+                " test opens, and join its threads.",
+                TestbedWarning,
+                stacklevel=2,
+            )
+
+    def close(self) -> None:
+        """Drop the database, unless it is to be kept, and give everything back."""
+        with self._lock:
+            for route in self._routes:
+                route.engine.dispose()
+            if self._resetter is not None:
+                self._resetter.close()
+                self._resetter = None
+            if self._cluster is not None and self.name is not None:
+                self._leave(self._cluster, self.name)
+            self.name = None
+
+    # Making
+
+    def _open(self) -> None:
+        check_target(self.target)
+        self._cluster = cluster = Cluster.of(self.target)
+        schema = find_schema(self.app, self.state)
+        self._template = hold_template(self.app, self.state, cluster, schema)
+        self._fingerprint = full_fingerprint(cluster, schema)
+        self.name = self._claim(cluster)
+        if self.used:
+            self.put_back()
+
+    def _claim(self, cluster: Cluster) -> str:
+        """Take the first name that nobody uses, and make a database of that name."""
+        for number in itertools.count(1):
+            name = self._name(number)
+            if not cluster.try_lock(name):
+                continue
+            found = cluster.find(name)
+            if found is None or self._is_ours(cluster, found):
+                self._make(cluster, name, found)
+                return name
+            cluster.unlock(name)
+        raise AssertionError("unreachable: the numbers do not end")
+
+    def _name(self, number: int) -> str:
+        parts = [self.target.name]
+        parts += [str(number)] if number > 1 else []
+        parts += [self.worker] if self.worker else []
+        return "_".join(parts)
+
+    def _is_ours(self, cluster: Cluster, found: Found) -> bool:
+        """Whether a database that is there may be replaced.
+
+        What a command has made stays until a command drops it. What a run has made is a
+        leftover, since its lock is free; unless somebody still looks at it.
+        """
+        mark = cluster.check_mark(found)
+        if self.keeping.reuse and self._is_current(found):
+            return True
+        return (mark.kind == "run" or self.keeping.reuse) and not found.connections
+
+    def _make(self, cluster: Cluster, name: str, found: Found | None) -> None:
+        check_target(self.target, name)
+        if found is not None:
+            if self._is_current(found):
+                self.used = True  # by whoever had it before
+                return
+            cluster.drop(name)
+        cluster.clone(self._template, name, Mark.make(self._kind, self._fingerprint))
+
+    @property
+    def _kind(self) -> str:
+        return "kept" if self.keeping.reuse else "run"
+
+    def _is_current(self, found: Found) -> bool:
+        return (
+            self.keeping.reuse
+            and not self.keeping.anew
+            and found.mark is not None
+            and found.mark.fingerprint == self._fingerprint
+        )
+
+    # Putting back
+
+    def _mark_used(self) -> None:
+        self.used = True
+
+    def _reset(self) -> list[str]:
+        if self._resetter is None or self._resetter.closed:
+            assert self._cluster is not None
+            assert self.name is not None
+            self._resetter = self._cluster.connect(self.name)
+            prepare(self._resetter)
+        return reset(self._resetter)
+
+    def _clone_again(self) -> None:
+        assert self._cluster is not None
+        assert self.name is not None
+        if self._resetter is not None:
+            self._resetter.close()
+        for route in self._routes:
+            route.engine.dispose()
+        self._cluster.drop(self.name)
+        self._cluster.clone(self._template, self.name, Mark.make(self._kind, self._fingerprint))
+
+    def _leave(self, cluster: Cluster, name: str) -> None:
+        if not (self.keeping.keep or self.keeping.reuse):
+            cluster.drop(name)
+        # On a server of somebody else's, nothing stays that nobody asked for.
+        release_template(cluster, self._template, keep=self.target.embedded)
+        cluster.close()

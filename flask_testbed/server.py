@@ -1,0 +1,74 @@
+"""Connections to a server, and what it says when there is none, in one sentence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from sqlalchemy.engine import URL
+
+from .errors import ServerError
+
+#: Seconds to wait for a server that does not answer.
+CONNECT_TIMEOUT = 10
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+def connect(url: URL, *, setting: str, database: str | None = None) -> Connection:
+    """Connect with psycopg, in autocommit mode.
+
+    :param url: the server; its query is passed through to libpq (TLS and others).
+    :param setting: where the URL was found, for the message.
+    :param database: another database than the URL's.
+    :raises ServerError: there is no connection; one sentence, without the password.
+    """
+    parameters = connect_parameters(url)
+    parameters.setdefault("connect_timeout", CONNECT_TIMEOUT)
+    parameters.setdefault("application_name", "flask-testbed")
+    if database is not None:
+        parameters["dbname"] = database
+    try:
+        return psycopg.connect(autocommit=True, **parameters)
+    except psycopg.OperationalError as error:
+        raise ServerError(
+            f"Cannot connect to PostgreSQL at {address(url)} ({setting}): {reason(error)}."
+            " Check that the server runs and that the URL's host, port, user, password and"
+            " database are right."
+        ) from error
+
+
+def connect_administrator(url: URL, *, setting: str) -> Connection:
+    """Connect to a database that is always there, to make and drop others.
+
+    :raises ServerError: as :func:`connect`.
+    """
+    try:
+        return connect(url, setting=setting, database="postgres")
+    except ServerError as error:
+        if 'database "postgres" does not exist' not in str(error):
+            raise
+        return connect(url, setting=setting, database="template1")
+
+
+def connect_parameters(url: URL) -> dict[str, Any]:
+    """The URL as libpq's parameters.
+
+    https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
+    """
+    _, parameters = url.get_dialect()().create_connect_args(url)
+    return dict(parameters)
+
+
+def address(url: URL) -> str:
+    """Where a server is, for a message: never a user, never a password."""
+    host = url.host or url.query.get("host") or "the local socket"
+    return f"{host}:{url.port}" if url.port else str(host)
+
+
+def reason(error: psycopg.Error) -> str:
+    """What the server or libpq said, without where it was said, in one line."""
+    line = next((line for line in str(error).splitlines() if line.strip()), "no answer")
+    # The prefixes are libpq's: 'connection to server at "…", port … failed: FATAL:  …'.
+    said = line.split(" failed: ")[-1].split("FATAL:")[-1]
+    return said.strip().rstrip(".")

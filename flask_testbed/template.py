@@ -1,0 +1,73 @@
+"""Templates: a schema is built once, and cloned ever after."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.metadata import version
+
+from flask import Flask
+
+from .database import TEMPLATE, Cluster, Mark
+from .engines import State
+from .isolation import INSTALL, install
+from .schema import Schema, build_schema
+
+
+def full_fingerprint(cluster: Cluster, schema: Schema) -> str:
+    """Everything that a template depends on: schema, server, role and this engine."""
+    parts = (
+        schema.source,
+        schema.fingerprint,
+        str(cluster.version),
+        cluster.connection.info.user,
+        version("flask-testbed"),
+        INSTALL,
+    )
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
+
+
+def hold_template(app: Flask, state: State, cluster: Cluster, schema: Schema) -> str:
+    """Have the template of a schema, built if need be, and hold it: nobody drops it meanwhile.
+
+    Whoever comes second waits for the first to build it.
+
+    :returns: its name.
+    :raises DatabaseError: the schema cannot be built; nothing is left of it.
+    """
+    fingerprint = full_fingerprint(cluster, schema)
+    name = TEMPLATE + fingerprint
+    cluster.lock_shared(name)
+    if _is_there(cluster, name):
+        return name
+    cluster.unlock_shared(name)
+    cluster.lock(name)
+    try:
+        if not _is_there(cluster, name):
+            cluster.drop_unfinished()
+            with cluster.making(name, Mark.make("template", fingerprint)) as unfinished:
+                build_schema(app, state, schema, cluster.url.set(database=unfinished))
+                with cluster.connect(unfinished) as connection:
+                    install(connection)
+        # Both locks may be one session's at once, so there is no moment without one.
+        cluster.lock_shared(name)
+    finally:
+        cluster.unlock(name)
+    return name
+
+
+def release_template(cluster: Cluster, name: str, *, keep: bool) -> None:
+    """Let go of a template. Unless it is to be kept, its last user drops it."""
+    cluster.unlock_shared(name)
+    if not keep and cluster.try_lock(name):
+        found = cluster.find(name)
+        if found is not None:
+            cluster.check_mark(found)
+            cluster.drop(name)
+        cluster.unlock(name)
+
+
+def _is_there(cluster: Cluster, name: str) -> bool:
+    found = cluster.find(name)
+    if found is not None:
+        cluster.check_mark(found)
+    return found is not None

@@ -1,0 +1,265 @@
+"""What the ``test-db`` commands do."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+
+from flask import Flask
+from sqlalchemy.engine import URL
+
+from .database import TEMPLATE, UNFINISHED, Cluster, Found, Mark
+from .development import target_of
+from .embedded import psql
+from .engines import attach
+from .errors import DatabaseError, RefusedError
+from .guards import check_target
+from .schema import find_schema
+from .server import address
+from .template import full_fingerprint, hold_template, release_template
+
+
+@dataclass(frozen=True)
+class Created:
+    """A test database that is there now."""
+
+    name: str
+    where: str
+    source: str
+    tables: int
+    seconds: float
+    existed: bool
+
+
+@dataclass(frozen=True)
+class Row:
+    """A database of the engine's, in a status."""
+
+    name: str
+    kind: str
+    made_by: str
+    made_at: str
+    size: int
+    """Bytes."""
+    connections: int
+    in_use: bool
+    current: bool | None
+    """Whether its schema is the application's; ``None`` where there is no telling."""
+
+
+class TestDatabase:
+    """The test database of an application, as somebody at a terminal handles it.
+
+    :param app: an application with Flask-SQLAlchemy.
+    :raises SettingsError: a setting cannot be used.
+    """
+
+    __test__ = False
+
+    def __init__(self, app: Flask) -> None:
+        self._app = app
+        self._state = attach(app)
+        self.target = target_of(app, self._state)
+
+    @property
+    def url(self) -> URL:
+        """Its URL, with its password. Connects to nothing."""
+        return Cluster.of(self.target).url
+
+    def create(self) -> Created:
+        """Make the test database, or find that it is there and current.
+
+        :raises RefusedError: a rule protects what is there, or its schema is another one.
+        :raises TestbedError: it cannot be made.
+        """
+        started = time.perf_counter()
+        with self._cluster() as cluster, self._locked(cluster, self.target.name):
+            found = cluster.find(self.target.name)
+            if found is not None and not self._is_leftover(cluster, found):
+                self._check_current(cluster, found)
+            else:
+                self._replace(cluster, found)
+            return self._created(cluster, started, existed=bool(found))
+
+    def reset(self, *, force: bool = False) -> Created:
+        """Empty the test database: a new clone of the template takes its place.
+
+        :param force: end other people's connections.
+        :raises RefusedError: a rule protects it, or somebody is connected.
+        """
+        started = time.perf_counter()
+        with self._cluster() as cluster, self._locked(cluster, self.target.name):
+            found = cluster.find(self.target.name)
+            if found is None:
+                raise DatabaseError(self._absent())
+            cluster.check_mark(found)
+            self._check_unused(cluster, found, force)
+            self._replace(cluster, found)
+            return self._created(cluster, started, existed=False)
+
+    def drop(self, *, confirmed: bool = False, force: bool = False) -> list[str]:
+        """Drop the test database, and those of its workers and of concurrent runs.
+
+        Either all of them or none.
+
+        :param confirmed: a person wants it dropped even if the engine has not made it.
+        :param force: end other people's connections.
+        :returns: the names of those that were dropped, sorted.
+        :raises RefusedError: a rule protects one of them, or somebody is connected.
+        """
+        with self._cluster() as cluster:
+            doomed = [found for found in self._all(cluster) if found.mark or self._is_it(found)]
+            for found in doomed:
+                check_target(self.target, found.name)
+                if not confirmed:
+                    cluster.check_mark(found)
+                self._lock(cluster, found.name)
+                self._check_unused(cluster, found, force)
+            for found in doomed:
+                cluster.drop(found.name)
+            return [found.name for found in doomed]
+
+    def status(self) -> list[Row]:
+        """Describe what exists: the test database, those of runs, and templates."""
+        with self._cluster() as cluster:
+            fingerprint = full_fingerprint(cluster, find_schema(self._app, self._state))
+            found = self._all(cluster) + cluster.find_all(f"({TEMPLATE}|{UNFINISHED}).*")
+            return [self._row(cluster, one, fingerprint) for one in found]
+
+    def shell(self, arguments: Sequence[str] = ()) -> int:
+        """Run ``psql`` on the test database, and return its status.
+
+        :param arguments: further ones for psql.
+        :raises DatabaseError: there is no test database.
+        """
+        with self._cluster() as cluster:
+            if cluster.find(self.target.name) is None:
+                raise DatabaseError(self._absent())
+            command = [str(psql()), shown(cluster.url), *arguments]
+            environment = dict(os.environ)
+            if cluster.url.password:
+                environment["PGPASSWORD"] = str(cluster.url.password)
+            # Ctrl-C is for psql: there it ends a statement and not the session.
+            before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+            try:
+                return subprocess.run(command, env=environment, check=False).returncode
+            finally:
+                signal.signal(signal.SIGINT, before)
+
+    @contextmanager
+    def serving(self) -> Iterator[URL]:
+        """Keep the embedded server up meanwhile; yields the URL of the test database.
+
+        :raises DatabaseError: the server is not the embedded one.
+        """
+        if not self.target.embedded:
+            raise DatabaseError(
+                f"There is nothing to serve: the test database is on {address(self.target.url)}"
+                f" ({self.target.source}), a server that is not the testbed's."
+            )
+        with self._cluster() as cluster:
+            cluster.find(self.target.name)  # connects, and so starts the server
+            yield cluster.url
+
+    # Parts
+
+    @contextmanager
+    def _cluster(self) -> Iterator[Cluster]:
+        check_target(self.target)
+        with closing(Cluster.of(self.target)) as cluster:
+            yield cluster
+
+    @contextmanager
+    def _locked(self, cluster: Cluster, name: str) -> Iterator[None]:
+        self._lock(cluster, name)
+        try:
+            yield
+        finally:
+            cluster.unlock(name)
+
+    def _lock(self, cluster: Cluster, name: str) -> None:
+        if not cluster.try_lock(name):
+            raise RefusedError(
+                f"Refused: a test run is using the database {name!r}. Let it end first."
+            )
+
+    def _replace(self, cluster: Cluster, found: Found | None) -> None:
+        schema = find_schema(self._app, self._state)
+        template = hold_template(self._app, self._state, cluster, schema)
+        try:
+            if found is not None:
+                cluster.drop(found.name)
+            mark = Mark.make("kept", full_fingerprint(cluster, schema))
+            cluster.clone(template, self.target.name, mark)
+        finally:
+            # On a server of somebody else's, nothing stays that nobody asked for.
+            release_template(cluster, template, keep=self.target.embedded)
+
+    def _is_leftover(self, cluster: Cluster, found: Found) -> bool:
+        """Whether it was made by a run that is over."""
+        return cluster.check_mark(found).kind == "run" and not found.connections
+
+    def _check_current(self, cluster: Cluster, found: Found) -> None:
+        fingerprint = full_fingerprint(cluster, find_schema(self._app, self._state))
+        if cluster.check_mark(found).fingerprint != fingerprint:
+            raise RefusedError(
+                f"Refused: the database {found.name!r} is there already, and its schema is not"
+                " the application's of now. Make it anew, empty, with: flask test-db reset"
+            )
+
+    def _check_unused(self, cluster: Cluster, found: Found, force: bool) -> None:
+        users = cluster.users(found.name)
+        if users and not force:
+            raise RefusedError(
+                f"Refused: the database {found.name!r} is in use by {'; '.join(users)}."
+                " Let them disconnect, or end them with --force."
+            )
+
+    def _created(self, cluster: Cluster, started: float, *, existed: bool) -> Created:
+        with cluster.connect(self.target.name) as connection:
+            row = connection.execute("SELECT count(*) FROM flask_testbed.user_table").fetchone()
+        connection.close()
+        return Created(
+            name=self.target.name,
+            where=f"{address(cluster.url)} ({self.target.source})",
+            source=find_schema(self._app, self._state).source,
+            tables=row[0] if row else 0,
+            seconds=time.perf_counter() - started,
+            existed=existed,
+        )
+
+    def _all(self, cluster: Cluster) -> list[Found]:
+        return cluster.find_all(re.escape(self.target.name) + r"(_\d+)?(_gw\d+)?")
+
+    def _is_it(self, found: Found) -> bool:
+        return found.name == self.target.name
+
+    def _row(self, cluster: Cluster, found: Found, fingerprint: str) -> Row:
+        mark = found.mark
+        return Row(
+            name=found.name,
+            kind=mark.kind if mark else "somebody else's" if self._is_it(found) else "unfinished",
+            made_by=mark.made_by if mark else found.owner,
+            made_at=mark.made_at if mark else "",
+            size=cluster.size(found.name),
+            connections=found.connections,
+            in_use=cluster.is_locked(found.name),
+            current=mark.fingerprint == fingerprint if mark else None,
+        )
+
+    def _absent(self) -> str:
+        return (
+            f"There is no test database {self.target.name!r} on {address(self.url)}."
+            " Make it with: flask test-db create"
+        )
+
+
+def shown(url: URL) -> str:
+    """A URL that any tool takes, without the password."""
+    return url.set(drivername="postgresql", password=None).render_as_string()

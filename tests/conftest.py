@@ -1,0 +1,14 @@
+"""The one fixture that the testbed needs; the rest comes with its plugin."""
+
+from __future__ import annotations
+
+import pytest
+from flask import Flask
+
+from manage import create_app
+
+
+@pytest.fixture(scope="session")
+def app() -> Flask:
+    """The application, as ``flask`` would make it."""
+    return create_app({"TESTING": True})
