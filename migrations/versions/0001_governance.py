@@ -126,7 +126,8 @@ def upgrade() -> None:
             name=op.f("ck_agent_executions_error_message_when_failed"),
         ),
         sa.CheckConstraint(
-            "(status IN ('completed', 'failed', 'cancelled', 'timeout')) = (completed_at IS NOT NULL)",
+            "(status IN ('completed', 'failed', 'cancelled', 'timeout'))"
+            " = (completed_at IS NOT NULL)",
             name=op.f("ck_agent_executions_completed_at_when_ended"),
         ),
         sa.CheckConstraint(
