@@ -251,7 +251,7 @@ class Cluster:
             self.connection.execute(statement)
         except errors.InsufficientPrivilege as error:
             raise DatabaseError(
-                f"Cannot make the database {name!r} on {address(self.url)}: the user"
+                f"Cannot make a test database on {address(self.url)}: the user"
                 f" {self.connection.info.user!r} has no right to create databases. Let an"
                 f' administrator run: ALTER ROLE "{self.connection.info.user}" CREATEDB;'
             ) from error

@@ -80,7 +80,7 @@ class DevelopmentDatabase:
             if cluster.find(name) is None:
                 cluster.drop_unfinished()
                 schema = find_schema(self._app, self._state)
-                mark = Mark.make("development", schema.fingerprint[:24])
+                mark = Mark.make("development", schema.fingerprint[:16])
                 with cluster.making(name, mark) as unfinished:
                     url = cluster.url.set(database=unfinished)
                     build_schema(self._app, self._state, schema, url)

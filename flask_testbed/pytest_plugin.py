@@ -11,7 +11,7 @@ import secrets
 import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 from flask import Flask, current_app, has_app_context
@@ -77,7 +77,7 @@ class Session:
         self._config = config
         self._sandboxes: dict[tuple[str, int], Sandbox] = {}
         self._applications: list[Flask] = []
-        self._failed: TestbedError | None = None
+        self._session: pytest.Session | None = None
         self._init_app: Callable[..., None] | None = None
         self._seed = 0
 
@@ -107,7 +107,10 @@ class Session:
         if app in self._applications:
             return
         state = attach(app)
-        sandbox = self._sandbox(app, state)
+        try:
+            sandbox = self._sandbox(app, state)
+        except TestbedError as error:
+            self._stop(error)
         sandbox.redirect(state)
         state.route.to_test = lambda: self._resolve(sandbox)
         isolate_requests(app)
@@ -129,12 +132,21 @@ class Session:
         return self._sandboxes[key]
 
     def _resolve(self, sandbox: Sandbox) -> URL:
-        """Where to connect to. Without a database there is no sense in going on."""
+        """Where to connect to."""
         try:
             return sandbox.url()
         except TestbedError as error:
-            self._failed = error
+            self._stop(error)
+
+    def _stop(self, error: TestbedError) -> NoReturn:
+        """End the run in one sentence: without a database there is no sense in going on.
+
+        pytest.exit() is not for this: the application may catch it, and a worker dies of it.
+        """
+        if self._session is None:
             pytest.exit(str(error), returncode=1)
+        self._session.shouldfail = str(error)
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
 
     # Hooks
 
@@ -145,6 +157,10 @@ class Session:
         self._seed = next(s for s in (given, shared, secrets.randbits(32)) if s is not None)
         if has_app_context():
             self.adopt(current_app._get_current_object())  # type: ignore[attr-defined]
+
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """Know whom to tell if there is no going on."""
+        self._session = session
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -172,8 +188,6 @@ class Session:
         try:
             yield
         finally:
-            if self._failed is not None:
-                pytest.exit(str(self._failed), returncode=1)
             self._end_outer_session()
             for sandbox in self._sandboxes.values():
                 sandbox.put_back()

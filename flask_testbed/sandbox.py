@@ -137,6 +137,9 @@ class Sandbox:
 
     def _claim(self, cluster: Cluster) -> str:
         """Take the first name that nobody uses, and make a database of that name."""
+        somebodys = cluster.find(self.target.name)
+        if somebodys is not None:
+            cluster.check_mark(somebodys)
         for number in itertools.count(1):
             name = self._name(number)
             if not cluster.try_lock(name):

@@ -23,7 +23,7 @@ def full_fingerprint(cluster: Cluster, schema: Schema) -> str:
         version("flask-testbed"),
         INSTALL,
     )
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
 def hold_template(app: Flask, state: State, cluster: Cluster, schema: Schema) -> str:
