@@ -1,0 +1,50 @@
+# `make demo` shows the application, `make test` checks everything. Both work in an empty clone.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: help demo run test lint types suite random clean
+
+help:
+	@echo "make demo    set up, make and seed the development database, say what to open"
+	@echo "make run     serve the application on 127.0.0.1:5000"
+	@echo "make test    lint, types and all tests, in parallel and in a random order"
+	@echo "make clean   delete what these commands have made"
+
+demo: $(INSTALLED)
+	@$(BIN)/flask seed demo --if-empty
+	@echo
+	@echo "Now run:   make run"
+	@echo "and open:  http://127.0.0.1:5000/"
+
+run: $(INSTALLED)
+	@$(BIN)/flask run
+
+test: lint types suite random
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(INSTALLED)
+	$(BIN)/mypy
+
+# Two workers at least: they must not meet. In the order of the files.
+suite: $(INSTALLED)
+	$(BIN)/pytest -n 2 -p no:randomly
+
+random: $(INSTALLED)
+	$(BIN)/pytest -n 2 tests/integration
+
+$(INSTALLED): requirements.txt requirements-testing.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "This needs Python 3.11 or later: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1; }
+	@echo "Installing into $(VENV) …"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-testing.txt
+	@touch $(INSTALLED)
+
+clean:
+	rm -rf $(VENV) instance .mypy_cache .pytest_cache .ruff_cache
