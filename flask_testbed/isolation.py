@@ -48,12 +48,17 @@ class NeedsClone(Exception):
     """Only a new clone of the template is as the database was."""
 
 
+class ConnectionLost(Exception):
+    """The connection for resets is no more: another one may do it."""
+
+
 def reset(connection: Connection) -> list[str]:
     """Put the database back.
 
     :param connection: one that :func:`prepare` has seen.
     :returns: what had to be ended for it, in words: transactions that were left open.
     :raises NeedsClone: the schema was changed.
+    :raises ConnectionLost: somebody has ended the connection.
     :raises IsolationError: something holds a lock and cannot be ended.
     """
     ended: list[str] = []
@@ -79,7 +84,9 @@ def _call(connection: Connection) -> str | None:
             "The test's database cannot be put back: another session holds a lock on it"
             f" ({reason(error)}). Is there a prepared transaction?"
         ) from error
-    except psycopg.errors.Error as error:
+    except psycopg.Error as error:
+        if connection.broken:
+            raise ConnectionLost from error
         raise IsolationError(f"The test's database cannot be put back: {reason(error)}.") from error
     return row[0] if row else None
 

@@ -13,7 +13,7 @@ from sqlalchemy.engine import URL
 from .database import Cluster, Found, Mark
 from .engines import Route, State
 from .guards import check_target
-from .isolation import NeedsClone, prepare, reset
+from .isolation import ConnectionLost, NeedsClone, prepare, reset
 from .schema import find_schema
 from .server import Connection
 from .settings import Target
@@ -195,12 +195,19 @@ class Sandbox:
         self.used = True
 
     def _reset(self) -> list[str]:
+        try:
+            return reset(self._connection())
+        except ConnectionLost:
+            # A test may end every backend, or the server; once more, on a new one.
+            return reset(self._connection())
+
+    def _connection(self) -> Connection:
         if self._resetter is None or self._resetter.closed:
             assert self._cluster is not None
             assert self.name is not None
             self._resetter = self._cluster.connect(self.name)
             prepare(self._resetter)
-        return reset(self._resetter)
+        return self._resetter
 
     def _clone_again(self) -> None:
         assert self._cluster is not None
