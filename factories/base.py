@@ -1,16 +1,18 @@
-"""The extension in which this application's factories live, and the base of them all."""
+"""The extensions in which this application's factories and scenarios live."""
 
 from __future__ import annotations
 
 from typing import Generic, TypeVar
 
 from flask_testbed import factories as engine
+from flask_testbed.seeds import Scenarios
 
-__all__ = ["BaseFactory", "factories"]
+__all__ = ["BaseFactory", "factories", "scenarios"]
 
 M = TypeVar("M")
 
 factories = engine.Factories()
+scenarios = Scenarios()
 
 
 class BaseFactory(engine.BaseFactory[M], Generic[M]):

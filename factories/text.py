@@ -18,5 +18,6 @@ def slug(text: str, length: int = 150) -> str:
 
 
 def class_name(text: str) -> str:
-    """``text`` as the name of a Python class of at most 150 characters."""
-    return "Agent" + "".join(word.capitalize() for word in slug(text).split("-"))
+    """``text`` as the name of a Python class, of at most 156 characters."""
+    name = "".join(word.capitalize() for word in slug(text).split("-"))
+    return f"N{name}Agent" if name[0].isdigit() else f"{name}Agent"

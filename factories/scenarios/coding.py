@@ -1,0 +1,256 @@
+"""The last weeks in the company's code: sessions, commands, what was said, what was logged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from random import Random
+
+from app.governance.models import AgentRegistry
+from app.workspace.models import (
+    Agent,
+    Command,
+    CommandState,
+    Objective,
+    Project,
+    Turn,
+    TurnActor,
+    TurnIntent,
+)
+from factories.scenarios.calendar import Calendar
+from factories.scenarios.company import PROJECTS, ProjectProfile, Script
+from factories.scenarios.words import Words
+from factories.workspace import (
+    AgentFactory,
+    CommandFactory,
+    EventFactory,
+    ObjectiveFactory,
+    ObjectiveHistoryFactory,
+    ProjectFactory,
+    TurnFactory,
+)
+
+__all__ = ["record_objective", "record_project"]
+
+ENDED_SESSIONS, COMMANDS = 2, 3
+SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
+STATE_CHANGED = "command.state_changed"
+
+#: What the live session of each project is doing at the end, and how urgent that is.
+LIVE = [
+    (CommandState.AWAITING_INPUT, 90, "It waits for an answer, and the checkout depends on it."),
+    (CommandState.PROCESSING, 70, "Fewer wrong parcels, if it works."),
+    (CommandState.IDLE, None, None),
+    (CommandState.COMMANDED, 40, "Useful, but nothing that is due soon."),
+    (CommandState.COMPLETE, None, None),
+]
+
+
+@dataclass(frozen=True)
+class Remark:
+    """One turn of a conversation, and the state into which it brings the command, if any."""
+
+    actor: TurnActor
+    intent: TurnIntent
+    text: str
+    state: CommandState | None = None
+
+
+@dataclass
+class Session:
+    """A session, and the hand of its clock."""
+
+    agent: Agent
+    project: Project
+    clock: datetime
+    calendar: Calendar
+
+    def tick(self, least: timedelta, most: timedelta) -> datetime:
+        """Let time pass."""
+        self.clock += self.calendar.between(least, most)
+        return self.clock
+
+
+def record_project(
+    profile: ProjectProfile,
+    number: int,
+    *,
+    fleet: list[AgentRegistry],
+    calendar: Calendar,
+    words: Words,
+    random: Random,
+) -> Project:
+    """Make the project of a profile, with sessions that ended and one that is live.
+
+    ``number`` is its place among the projects, from 0; it decides what the live session does.
+    """
+    copy = number // len(PROJECTS) + 1
+    slug = profile.slug if copy == 1 else f"{profile.slug}-{copy}"
+    project = ProjectFactory(
+        name=profile.name if copy == 1 else f"{profile.name} {copy}",
+        slug=slug,
+        path=f"/home/larkspur/src/{slug}",
+        github_repo=f"larkspur/{slug}",
+        current_branch=profile.branch,
+        description=profile.description,
+        created_at=calendar.in_office(400, 90),
+    )
+    _log(project, None, None, None, "project.registered", project.created_at, {"slug": slug})
+    starts = sorted(calendar.in_office(21, 3) for _ in range(ENDED_SESSIONS))
+    for start in starts:
+        _record_ended(profile, project, start, fleet, calendar, words, random)
+    _record_live(profile, project, number, fleet, calendar, words, random)
+    return project
+
+
+def _record_ended(
+    profile: ProjectProfile,
+    project: Project,
+    start: datetime,
+    fleet: list[AgentRegistry],
+    calendar: Calendar,
+    words: Words,
+    random: Random,
+) -> None:
+    session = _start(project, start, fleet, calendar, random)
+    for _ in range(random.randint(1, COMMANDS)):
+        script = random.choice(profile.scripts)
+        _record_command(session, script, words.gaps(), CommandState.COMPLETE)
+    session.agent.last_seen_at = session.tick(SECOND, MINUTE)
+    session.agent.ended_at = session.tick(SECOND, 5 * MINUTE)
+    _log(project, session.agent, None, None, "session.ended", session.clock, None)
+
+
+def _record_live(
+    profile: ProjectProfile,
+    project: Project,
+    number: int,
+    fleet: list[AgentRegistry],
+    calendar: Calendar,
+    words: Words,
+    random: Random,
+) -> None:
+    state, score, reason = LIVE[number % len(LIVE)]
+    # Two commands take an hour at most.
+    start = calendar.ago(70 * MINUTE, 150 * MINUTE)
+    session = _start(project, start, fleet, calendar, random)
+    session.agent.priority_score = score
+    session.agent.priority_reason = reason
+    first, *others = profile.scripts
+    _record_command(session, first, words.gaps(), CommandState.COMPLETE)
+    if state is not CommandState.COMPLETE:
+        _record_command(session, others[0] if others else first, words.gaps(), state)
+    session.agent.last_seen_at = session.tick(SECOND, MINUTE)
+
+
+def _start(
+    project: Project,
+    start: datetime,
+    fleet: list[AgentRegistry],
+    calendar: Calendar,
+    random: Random,
+) -> Session:
+    # Some sessions are people's own assistants, which the fleet does not know.
+    known = random.random() < 0.75
+    agent = AgentFactory(
+        project=project,
+        registry_id=random.choice(fleet).id if known else None,
+        started_at=start,
+        last_seen_at=start,
+    )
+    _log(project, agent, None, None, "session.started", start, None)
+    return Session(agent, project, start, calendar)
+
+
+def _record_command(
+    session: Session, script: Script, gaps: dict[str, str], state: CommandState
+) -> None:
+    command = CommandFactory(
+        agent=session.agent,
+        instruction=script.instruction.format(**gaps),
+        started_at=session.tick(SECOND, 4 * MINUTE),
+    )
+    question: Turn | None = None
+    for remark in _conversation(script, state):
+        turn = TurnFactory(
+            command=command,
+            actor=remark.actor,
+            intent=remark.intent,
+            text=remark.text.format(**gaps),
+            timestamp=session.tick(5 * SECOND, 4 * MINUTE),
+        )
+        if remark.state is not None:
+            _move(session, command, turn, remark.state)
+        if remark.intent is TurnIntent.QUESTION:
+            question = turn
+        elif remark.intent is TurnIntent.ANSWER and question is not None:
+            question.answered_by = turn
+    if state is CommandState.COMPLETE:
+        command.completion_summary = script.summary.format(**gaps)
+
+
+def _conversation(script: Script, end: CommandState) -> Iterator[Remark]:
+    """What is said until the command is in the state ``end``."""
+    said = [
+        (CommandState.COMMANDED, TurnActor.USER, TurnIntent.COMMAND, script.instruction),
+        (CommandState.PROCESSING, TurnActor.AGENT, TurnIntent.PROGRESS, script.progress),
+        (CommandState.AWAITING_INPUT, TurnActor.AGENT, TurnIntent.QUESTION, script.question),
+        (CommandState.PROCESSING, TurnActor.USER, TurnIntent.ANSWER, script.answer),
+        (None, TurnActor.AGENT, TurnIntent.PROGRESS, script.further),
+        (None, TurnActor.AGENT, TurnIntent.COMPLETION, script.completion),
+        (CommandState.COMPLETE, TurnActor.AGENT, TurnIntent.END_OF_COMMAND, script.summary),
+    ]
+    if end is CommandState.IDLE:
+        return
+    for state, actor, intent, text in said:
+        yield Remark(actor, intent, text, state)
+        if state is end:
+            return
+
+
+def _move(session: Session, command: Command, turn: Turn, state: CommandState) -> None:
+    """Move a command as the service does, at the moment of the turn that moves it."""
+    payload = {"from": command.state.value, "to": state.value}
+    command.state = state
+    if state is CommandState.COMPLETE:
+        command.completed_at = turn.timestamp
+    agent = session.agent
+    _log(session.project, agent, command, turn, STATE_CHANGED, turn.timestamp, payload)
+
+
+def _log(
+    project: Project,
+    agent: Agent | None,
+    command: Command | None,
+    turn: Turn | None,
+    event_type: str,
+    timestamp: datetime,
+    payload: dict[str, str] | None,
+) -> None:
+    EventFactory(
+        project=project,
+        agent=agent,
+        command=command,
+        turn=turn,
+        event_type=event_type,
+        timestamp=timestamp,
+        payload=payload,
+    )
+
+
+def record_objective(texts: tuple[str, ...], constraints: str, *, calendar: Calendar) -> Objective:
+    """Make an objective that says the last of ``texts`` now, and said the others before."""
+    moments = sorted(calendar.in_office(90, 5) for _ in texts)
+    objective = ObjectiveFactory(
+        current_text=texts[-1], constraints=constraints, set_at=moments[-1]
+    )
+    for text, start, end in zip(texts, moments, [*moments[1:], None], strict=True):
+        ObjectiveHistoryFactory(
+            objective=objective,
+            text=text,
+            constraints=constraints,
+            started_at=start,
+            ended_at=end,
+        )
+    return objective

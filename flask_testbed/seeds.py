@@ -1,0 +1,356 @@
+"""Scenarios: data sets that one seed repeats exactly, played in one transaction."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from random import Random
+from typing import Any, Protocol, TypeVar
+
+from flask import Flask
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import URL, FromClause, Table, event, func, inspect, select, text
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.orm import Session, class_mapper
+
+from .errors import RefusedError, SeedError
+from .factories import writing_to
+from .randomness import frozen, reseed
+from .settings import is_production
+
+__all__ = [
+    "Progress",
+    "Scenario",
+    "Scenarios",
+    "Seed",
+    "SeedReport",
+    "check_reset",
+    "play",
+    "reach",
+]
+
+EXTENSION = "flask_testbed_scenarios"
+
+T = TypeVar("T")
+
+
+class Progress(Protocol):
+    """Shows how far a scenario is, while what it returns is iterated: a ``click.progressbar``."""
+
+    def __call__(
+        self, items: Sequence[Any], label: str, /
+    ) -> AbstractContextManager[Iterable[Any]]: ...
+
+
+@dataclass(frozen=True)
+class Seed:
+    """What a scenario works with."""
+
+    session: Session
+    """``db.session`` of this play. Flush it if need be; the transaction is not the scenario's."""
+
+    random: Random
+    """The only source of chance that a scenario may use besides the factories."""
+
+    as_of: datetime
+    """The moment that the data describes, midnight UTC. To the factories, it is now."""
+
+    scale: int
+    """How many times the usual amount to make, 1 or more."""
+
+    _progress: Progress | None = None
+
+    def track(self, items: Sequence[T], label: str) -> Iterator[T]:
+        """The items one by one, with a progress bar where there is a terminal."""
+        if self._progress is None:
+            yield from items
+            return
+        with self._progress(items, label) as shown:
+            yield from shown
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A data set that can be played."""
+
+    name: str
+    function: Callable[[Seed], None]
+    fills: tuple[type, ...] = ()
+    """The models whose tables must be empty before, and are counted after; none means all."""
+
+    @property
+    def summary(self) -> str:
+        """The first line of what the function says of itself."""
+        return (self.function.__doc__ or "").strip().partition("\n")[0]
+
+
+class Scenarios:
+    """The scenarios of an application: a registry, and a Flask extension for ``flask seed``."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, Scenario] = {}
+
+    def init_app(self, app: Flask) -> None:
+        """Make the scenarios the commands of ``flask seed``. Opens no connection."""
+        app.extensions[EXTENSION] = self
+
+    def add(
+        self, name: str, *, fills: Iterable[type] = ()
+    ) -> Callable[[Callable[[Seed], None]], Callable[[Seed], None]]:
+        """Register a function, which gets a `Seed`, as the scenario called ``name``.
+
+        :param fills: the models that it writes, if not all: what other tables hold is then no
+            reason to refuse.
+        :raises SeedError: the name is taken.
+        """
+        if name in self._by_name or name == "list":
+            raise SeedError(f"A scenario cannot be called {name!r}: that name is taken.")
+
+        def register(function: Callable[[Seed], None]) -> Callable[[Seed], None]:
+            self._by_name[name] = Scenario(name, function, tuple(fills))
+            return function
+
+        return register
+
+    def __getitem__(self, name: str) -> Scenario:
+        """The scenario called ``name``. Raises `SeedError`, naming those there are."""
+        try:
+            return self._by_name[name]
+        except KeyError:
+            known = ", ".join(sorted(self._by_name)) or "none at all"
+            raise SeedError(f"No scenario is called {name!r}. There are: {known}.") from None
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._by_name
+
+    def __iter__(self) -> Iterator[Scenario]:
+        return iter(self._by_name.values())
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+
+@dataclass(frozen=True)
+class SeedReport:
+    """What a play has written, or would have."""
+
+    scenario: str
+    rows: dict[str, int]
+    """By table."""
+
+    seconds: float
+    scale: int
+    random_seed: int | str
+    as_of: date
+    dry_run: bool
+
+    @property
+    def total(self) -> int:
+        """All rows together."""
+        return sum(self.rows.values())
+
+    @property
+    def rows_per_second(self) -> float:
+        """How fast it was, the preparation included."""
+        return self.total / self.seconds
+
+
+def play(
+    app: Flask,
+    db: SQLAlchemy,
+    scenario: Scenario,
+    *,
+    scale: int = 1,
+    random_seed: int | str = 0,
+    as_of: date | None = None,
+    reset: bool = False,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> SeedReport:
+    """Play a scenario in one transaction: all of it is written, or, after any error, nothing.
+
+    The same ``random_seed``, ``as_of`` and ``scale`` give the same rows, on any day. Keys that
+    the database counts begin anew, which is undone, too, if the transaction is.
+
+    :param scale: how many times the usual amount, 1 or more.
+    :param as_of: the day that the data describes, which ends with the day before; today in UTC
+        by default.
+    :param reset: empty every table of ``db.metadata`` first, in the same transaction.
+    :param dry_run: roll back at the end.
+    :param progress: shows how far it is.
+    :raises RefusedError: ``reset`` in production.
+    :raises SeedError: the database cannot be reached or lacks a table; a table that the
+        scenario fills holds rows; the scenario ends the transaction.
+    """
+    if scale < 1:
+        raise SeedError(f"The scale must be 1 or more, not {scale}.")
+    if reset:
+        check_reset(app)
+    begun = time.perf_counter()
+    day = as_of or datetime.now(UTC).date()
+    moment = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    with app.app_context(), _reachable(db), frozen(moment):
+        session = db.session()
+        tables = _tables(db, scenario)
+        with _one_transaction(session, dry_run):
+            _prepare(session, db, tables, reset)
+            reseed(f"{scenario.name}/{random_seed}")
+            chance = Random(f"{scenario.name}/{random_seed}")
+            with writing_to(session):
+                scenario.function(Seed(session, chance, moment, scale, progress))
+            session.flush()
+            rows = {table.name: _count(session, table) for table in tables}
+    seconds = time.perf_counter() - begun
+    return SeedReport(scenario.name, rows, seconds, scale, random_seed, day, dry_run)
+
+
+def check_reset(app: Flask) -> None:
+    """Refuse to empty tables in production.
+
+    :raises RefusedError: the application runs in production configuration.
+    """
+    if is_production(app):
+        raise RefusedError(
+            "Refused: the application runs in production configuration, where no table is"
+            " emptied. Leave out --reset, or run this with APP_ENV=development."
+        )
+
+
+def reach(db: SQLAlchemy) -> URL:
+    """Connect to the application's database, and say where that is.
+
+    :raises SeedError: it cannot be reached.
+    """
+    with _reachable(db), db.engine.connect():
+        # Not before: what leads the engine elsewhere does so when it connects.
+        return db.engine.url
+
+
+@contextlib.contextmanager
+def _reachable(db: SQLAlchemy) -> Iterator[None]:
+    """Say in one sentence that the database is down, or that a lock could not be had."""
+    try:
+        yield
+    except OperationalError as error:
+        where = db.engine.url.render_as_string(hide_password=True)
+        raise SeedError(f"Nothing was written to {where}: {_reason(error)}") from error
+
+
+def _reason(error: DBAPIError) -> str:
+    return str(error.orig).strip().partition("\n")[0]
+
+
+@contextlib.contextmanager
+def _one_transaction(session: Session, dry_run: bool) -> Iterator[None]:
+    """Keep all that is done inside, or nothing."""
+    session.connection()
+    transaction = session.get_transaction()
+    event.listen(session, "before_commit", _refuse_commit)
+    try:
+        yield
+        # Some constraints wait for the commit, which a dry run never comes to.
+        session.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
+        if session.get_transaction() is not transaction:
+            raise SeedError(
+                "The scenario rolled the session back, and what it had written before is lost."
+                " Undo a part with `seed.session.begin_nested()`. Nothing was written."
+            )
+        event.remove(session, "before_commit", _refuse_commit)
+        if not dry_run:
+            session.commit()
+    finally:
+        session.rollback()
+        if event.contains(session, "before_commit", _refuse_commit):
+            event.remove(session, "before_commit", _refuse_commit)
+
+
+def _refuse_commit(session: Session) -> None:
+    # The event is also that of a savepoint which is released.
+    if not session.in_nested_transaction():
+        raise SeedError(
+            "The scenario committed, but all of it is one transaction: leave `commit()` out, and"
+            " do not call what commits. Nothing was written."
+        )
+
+
+def _tables(db: SQLAlchemy, scenario: Scenario) -> list[Table]:
+    """What the scenario fills, parents first."""
+    filled: set[FromClause] = {class_mapper(model).local_table for model in scenario.fills}
+    return [table for table in db.metadata.sorted_tables if not filled or table in filled]
+
+
+def _prepare(session: Session, db: SQLAlchemy, tables: list[Table], reset: bool) -> None:
+    """Leave every table empty and every counter at its start, or refuse."""
+    everything = db.metadata.sorted_tables
+    _expect_tables(session, everything if reset else tables)
+    # Better an error than to wait for whoever has one of the tables open.
+    session.execute(text("SET LOCAL lock_timeout = '5s'"))
+    try:
+        if reset:
+            names = ", ".join(_quoted(session, table) for table in everything)
+            session.execute(text(f"TRUNCATE {names} RESTART IDENTITY"))
+        else:
+            _expect_empty(session, tables)
+            _restart_counters(session, tables)
+    except OperationalError:
+        raise
+    except DBAPIError as error:
+        raise SeedError(f"Nothing was written: {_reason(error)}") from error
+
+
+def _expect_tables(session: Session, tables: Iterable[Table]) -> None:
+    existing = inspect(session.connection())
+    missing = [table.name for table in tables if not existing.has_table(table.name, table.schema)]
+    if missing:
+        more = f", nor {len(missing) - 1} others" if len(missing) > 1 else ""
+        raise SeedError(
+            f"The database {_database(session)!r} has no table {missing[0]!r}{more}."
+            " Bring its schema up to date: flask db upgrade"
+        )
+
+
+def _expect_empty(session: Session, tables: Iterable[Table]) -> None:
+    full = [table for table in tables if session.scalar(select(_any_row(table)))]
+    if full:
+        more = f", and {len(full) - 1} other tables are not empty either" if full[1:] else ""
+        raise SeedError(
+            f"The table {full[0].name!r} of the database {_database(session)!r} already holds"
+            f" {_count(session, full[0]):,} rows{more}. To empty the application's tables first,"
+            " add --reset."
+        )
+
+
+def _any_row(table: Table) -> Any:
+    return select(text("1")).select_from(table).exists()
+
+
+def _count(session: Session, table: Table) -> int:
+    return session.scalar(select(func.count()).select_from(table)) or 0
+
+
+def _restart_counters(session: Session, tables: Iterable[Table]) -> None:
+    """Restart the identity of each empty table, so that its keys are the same each time.
+
+    ``ALTER SEQUENCE`` is undone with the transaction, which ``setval`` is not
+    (https://www.postgresql.org/docs/current/sql-altersequence.html).
+    """
+    for table in tables:
+        column = table.autoincrement_column
+        if column is None:
+            continue
+        name = func.pg_get_serial_sequence(_quoted(session, table), column.name)
+        sequence = session.scalar(select(name))
+        if sequence is not None:
+            session.execute(text(f"ALTER SEQUENCE {sequence} RESTART"))
+
+
+def _quoted(session: Session, table: Table) -> str:
+    return session.connection().dialect.identifier_preparer.format_table(table)
+
+
+def _database(session: Session) -> str:
+    return str(session.scalar(select(func.current_database())))
