@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask, has_app_context
-from flask.ctx import AppContext
+from flask.ctx import AppContext, RequestContext
 from flask.globals import app_ctx
 
 if TYPE_CHECKING:
@@ -42,16 +42,21 @@ class OwnContext:
         return _Body(context, context.run(self.wsgi_app, environ, start_response))
 
 
-def _preserve(preserve: Callable[[Any], None], test: AppContext, context: Any) -> None:
+def _preserve(
+    preserve: Callable[[Any], None], test: AppContext, context: AppContext | RequestContext
+) -> None:
     """Preserve a request and its ``g``, but leave the test its application context.
 
     The session belongs to that context. With the request's pushed in its place, the test would
     lose the objects that it has loaded.
     """
-    if isinstance(context, AppContext) and context.app is test.app:
+    if context.app is not test.app:
+        preserve(context)
+    elif isinstance(context, AppContext):
         preserve(_seeing(test, context))
     else:
-        preserve(context)
+        # A copy: a body that is still streamed has pushed the context itself, elsewhere.
+        preserve(context.copy())
 
 
 @contextmanager
