@@ -1,6 +1,6 @@
 """The development face of the application: with test databases, factories and seeds.
 
-``flask`` uses it (see ``.flaskenv``), and so does ``python manage.py``; both have the same commands.
+``flask`` uses it (see ``.flaskenv``), and so does ``python manage.py``: the same commands.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from flask.cli import FlaskGroup
 import app as application
 from app.extensions import db
 from factories import factories
+from factories.scenarios import scenarios
 from flask_testbed import Testbed, development_url
 
 ROOT = Path(__file__).resolve().parent
@@ -36,6 +37,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     made = application.create_app(settings)
     testbed.init_app(made)
     factories.init_app(made, db)
+    scenarios.init_app(made)
     return made
 
 

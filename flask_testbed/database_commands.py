@@ -10,17 +10,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 import click
-from flask import Flask, current_app
+from flask import current_app
 from flask.cli import with_appcontext
 
 from .commands import Group, table
 from .testdb import Created, Row, TestDatabase, shown
-
-
-def register(app: Flask) -> None:
-    """Add the commands to an application's."""
-    app.cli.add_command(test_db)
-    app.cli.add_command(test)
 
 
 def _database() -> TestDatabase:

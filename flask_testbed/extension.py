@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from flask import Flask
 
-from .database_commands import register
+from .database_commands import test, test_db
 from .development import DevelopmentDatabase, is_development
 from .engines import attach
+from .seed_commands import factories, seed
 
 
 class Testbed:
@@ -42,4 +43,5 @@ class Testbed:
         state = attach(app)
         if is_development(state.own_url, app.instance_path):
             state.route.to_own = DevelopmentDatabase(app, state).url
-        register(app)
+        for command in (test_db, seed, factories, test):
+            app.cli.add_command(command)
