@@ -132,8 +132,8 @@ def _record_live(
     random: Random,
 ) -> None:
     state, score, reason = LIVE[number % len(LIVE)]
-    # Two commands take an hour at most.
-    start = calendar.ago(70 * MINUTE, 150 * MINUTE)
+    # Two commands take an hour at most, and a session is heard of every few minutes.
+    start = calendar.ago(70 * MINUTE, 95 * MINUTE)
     session = _start(project, start, fleet, calendar, random)
     session.agent.priority_score = score
     session.agent.priority_reason = reason
@@ -141,7 +141,7 @@ def _record_live(
     _record_command(session, first, words.gaps(), CommandState.COMPLETE)
     if state is not CommandState.COMPLETE:
         _record_command(session, others[0] if others else first, words.gaps(), state)
-    session.agent.last_seen_at = session.tick(SECOND, MINUTE)
+    session.agent.last_seen_at = calendar.ago(20 * SECOND, 5 * MINUTE)
 
 
 def _start(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
 
@@ -45,7 +45,7 @@ MATURITIES = list(AgentStatus)
 class Conduct:
     """How an agent of some maturity gets on."""
 
-    #: Of a hundred executions, how many are completed, fail, are cancelled, take too long.
+    #: Of 25 executions, how many are completed, fail, are cancelled, take too long.
     outcomes: tuple[int, int, int, int]
     #: How often a person says what they think of an answer, and how often that is a correction.
     judged: float
@@ -55,10 +55,10 @@ class Conduct:
 
 
 CONDUCT = {
-    AgentStatus.STUDENT: Conduct((58, 26, 7, 9), 0.50, 0.70, (1, 4), (0.55, 0.80)),
-    AgentStatus.INTERN: Conduct((74, 15, 6, 5), 0.40, 0.50, (0, 3), (0.70, 0.90)),
-    AgentStatus.SUPERVISED: Conduct((87, 8, 3, 2), 0.25, 0.30, (0, 1), (0.85, 0.97)),
-    AgentStatus.AUTONOMOUS: Conduct((96, 2, 1, 1), 0.15, 0.10, (0, 0), (0.94, 1.00)),
+    AgentStatus.STUDENT: Conduct((14, 7, 2, 2), 0.50, 0.70, (1, 4), (0.55, 0.80)),
+    AgentStatus.INTERN: Conduct((18, 4, 2, 1), 0.40, 0.50, (0, 3), (0.70, 0.90)),
+    AgentStatus.SUPERVISED: Conduct((22, 2, 1, 0), 0.25, 0.30, (0, 1), (0.85, 0.97)),
+    AgentStatus.AUTONOMOUS: Conduct((24, 1, 0, 0), 0.15, 0.10, (0, 0), (0.94, 1.00)),
 }
 OUTCOMES = [
     ExecutionStatus.COMPLETED,
@@ -101,12 +101,22 @@ class History:
     random: Random
     #: When it became what it is now; None if it was that for the whole month.
     promoted_at: datetime | None = None
+    _outcomes: dict[AgentStatus, list[ExecutionStatus]] = field(default_factory=dict)
 
     def maturity_at(self, moment: datetime) -> AgentStatus:
         """What the agent was at some moment of the month."""
         if self.promoted_at is None or moment >= self.promoted_at:
             return self.agent.status
         return MATURITIES[MATURITIES.index(self.agent.status) - 1]
+
+    def outcome(self, maturity: AgentStatus) -> ExecutionStatus:
+        """How the next execution ends: by lot, but in the shares that belong to the maturity."""
+        if not self._outcomes.get(maturity):
+            shares = CONDUCT[maturity].outcomes
+            lots = [outcome for outcome, n in zip(OUTCOMES, shares, strict=True) for _ in range(n)]
+            self.random.shuffle(lots)
+            self._outcomes[maturity] = lots
+        return self._outcomes[maturity].pop()
 
     def story(self) -> tuple[Task, dict[str, str]]:
         """One of the agent's tasks, and what its sentences speak of."""
@@ -164,7 +174,7 @@ def _record_execution(
     history: History, moment: datetime
 ) -> tuple[AgentExecution, dict[str, str], Task]:
     maturity = history.maturity_at(moment)
-    status = history.random.choices(OUTCOMES, CONDUCT[maturity].outcomes)[0]
+    status = history.outcome(maturity)
     task, gaps = history.story()
     duration = _duration_ms(history.random, status)
     execution = AgentExecutionFactory(
@@ -332,7 +342,7 @@ def _record_canvas(history: History) -> None:
     presented = calendar.in_office(25, 2)
     maturity = history.maturity_at(presented)
     fine, failed, *_ = CONDUCT[maturity].outcomes
-    result = random.choices(list(CanvasResult), [fine, 100 - fine - failed, failed])[0]
+    result = random.choices(list(CanvasResult), [fine, 25 - fine - failed, failed])[0]
     task, gaps = history.story()
     person = random.choice(history.people)
     verb = CANVAS_VERBS[result]
