@@ -1,19 +1,45 @@
 """Real PostgreSQL for every test of a Flask application."""
 
-from .development import development_url
-from .errors import (
-    DatabaseError,
-    FactoryError,
-    IsolationError,
-    RefusedError,
-    SeedError,
-    ServerError,
-    SettingsError,
-    TestbedError,
-)
-from .extension import Testbed
-from .factories import Factories
-from .sandbox import TestbedWarning
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .development import development_url
+    from .errors import (
+        DatabaseError,
+        FactoryError,
+        IsolationError,
+        RefusedError,
+        SeedError,
+        ServerError,
+        SettingsError,
+        TestbedError,
+        TestbedWarning,
+    )
+    from .extension import Testbed
+    from .factories import Factories
+    from .seeds import Scenarios, Seed
+
+# Looked up at first use: the pytest plugin is loaded in every run, also where no factory is used,
+# and factory_boy with Faker takes as long to import as a dozen tests.
+_HOMES = {
+    "DatabaseError": "errors",
+    "Factories": "factories",
+    "FactoryError": "errors",
+    "IsolationError": "errors",
+    "RefusedError": "errors",
+    "Scenarios": "seeds",
+    "Seed": "seeds",
+    "SeedError": "errors",
+    "ServerError": "errors",
+    "SettingsError": "errors",
+    "Testbed": "extension",
+    "TestbedError": "errors",
+    "TestbedWarning": "errors",
+    "development_url": "development",
+}
 
 __all__ = [
     "DatabaseError",
@@ -21,6 +47,8 @@ __all__ = [
     "FactoryError",
     "IsolationError",
     "RefusedError",
+    "Scenarios",
+    "Seed",
     "SeedError",
     "ServerError",
     "SettingsError",
@@ -29,3 +57,13 @@ __all__ = [
     "TestbedWarning",
     "development_url",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -39,3 +39,9 @@ class FactoryError(TestbedError):
 
 class SeedError(TestbedError):
     """A scenario cannot be played: nothing was written."""
+
+
+class TestbedWarning(UserWarning):
+    """A test left something behind that had to be cleared away for the next one."""
+
+    __test__ = False

@@ -12,18 +12,13 @@ from sqlalchemy.engine import URL
 
 from .database import Cluster, Found, Mark
 from .engines import Route, State
+from .errors import TestbedWarning
 from .guards import check_target
 from .isolation import ConnectionLost, NeedsClone, prepare, reset
 from .schema import find_schema
 from .server import Connection
 from .settings import Target
 from .template import full_fingerprint, hold_template, release_template
-
-
-class TestbedWarning(UserWarning):
-    """A test left something behind that had to be cleared away for the next one."""
-
-    __test__ = False
 
 
 @dataclass(frozen=True)
