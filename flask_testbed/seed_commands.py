@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TextIO
 
 import click
 from flask import Flask, current_app
@@ -141,7 +141,7 @@ def _play(
         as_of=as_of.replace(tzinfo=UTC).date() if as_of else None,
         reset=reset,
         dry_run=dry_run,
-        progress=_progress if sys.stderr.isatty() else None,
+        progress=_progress if _is_terminal(sys.stderr) else None,
     )
     click.echo(summary(report))
 
@@ -151,12 +151,16 @@ def _confirm_reset(app: Flask, url: URL) -> None:
     if is_development(url, app.instance_path) or _TEST_DATABASE.fullmatch(url.database or ""):
         return
     where = url.render_as_string(hide_password=True)
-    if not sys.stdin.isatty():
+    if not _is_terminal(sys.stdin):
         raise SeedError(
             f"--reset would empty the application's tables in {where}, and there is no terminal"
             " to confirm it. If that is what you want, add --yes."
         )
     click.confirm(f"Empty the application's tables in {where}?", abort=True)
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    return stream.isatty()
 
 
 def _progress(items: Sequence[Any], label: str) -> AbstractContextManager[Iterable[Any]]:

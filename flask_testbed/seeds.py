@@ -35,6 +35,9 @@ __all__ = [
 
 EXTENSION = "flask_testbed_scenarios"
 
+#: Better an error than to wait for whoever has one of the tables open.
+LOCK_TIMEOUT_MS = 5000
+
 T = TypeVar("T")
 
 
@@ -287,8 +290,7 @@ def _prepare(session: Session, db: SQLAlchemy, tables: list[Table], reset: bool)
     """Leave every table empty and every counter at its start, or refuse."""
     everything = db.metadata.sorted_tables
     _expect_tables(session, everything if reset else tables)
-    # Better an error than to wait for whoever has one of the tables open.
-    session.execute(text("SET LOCAL lock_timeout = '5s'"))
+    session.execute(text(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}"))
     try:
         if reset:
             names = ", ".join(_quoted(session, table) for table in everything)

@@ -10,6 +10,7 @@ import uuid
 import weakref
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import factory
@@ -20,13 +21,14 @@ from sqlalchemy import ForeignKey, event, func, inspect, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
-from flask_testbed import randomness
+from flask_testbed import development_url, randomness
 from flask_testbed.declarations import After, Ago, RelatedBatch, Token, Uuid
 from flask_testbed.errors import FactoryError
 from flask_testbed.factories import BaseFactory, Factories, reseed, trait_names, writing_to
 
 M = TypeVar("M")
 HOUR = timedelta(hours=1)
+INSTANCE = Path(__file__).resolve().parents[2] / "instance"
 
 
 class Base(DeclarativeBase):
@@ -36,7 +38,7 @@ class Base(DeclarativeBase):
 db = SQLAlchemy(model_class=Base)
 
 
-class Owner(Base):
+class Owner(db.Model):
     __tablename__ = "toy_owners"
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -45,7 +47,7 @@ class Owner(Base):
     dogs: Mapped[list[Dog]] = relationship(back_populates="owner")
 
 
-class Dog(Base):
+class Dog(db.Model):
     __tablename__ = "toy_dogs"
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -105,29 +107,19 @@ class KnownNickFactory(OwnerFactory):
 
 
 @pytest.fixture(scope="module")
-def toy_app(toy_url: str) -> Iterator[Flask]:
-    app = Flask("toy")
-    app.config["SQLALCHEMY_DATABASE_URI"] = toy_url
+def toy_app() -> Flask:
+    app = Flask("toy", instance_path=str(INSTANCE))
+    app.config["SQLALCHEMY_DATABASE_URI"] = development_url(INSTANCE, "toy_factories")
     db.init_app(app)
     factories.init_app(app, db)
-    with app.app_context():
-        Base.metadata.drop_all(db.engine)
-        Base.metadata.create_all(db.engine)
-    yield app
-    with app.app_context():
-        Base.metadata.drop_all(db.engine)
-        db.engine.dispose()
+    return app
 
 
 @pytest.fixture
 def toy(toy_app: Flask) -> Iterator[Flask]:
-    """The toy application, current, on empty tables."""
+    """The toy application, current; the plugin puts its database back after each test."""
     with toy_app.app_context():
         yield toy_app
-        db.session.rollback()
-        for table in reversed(Base.metadata.sorted_tables):
-            db.session.execute(table.delete())
-        db.session.commit()
 
 
 @pytest.fixture
@@ -218,10 +210,7 @@ def test_another_session_needs_no_application_context(toy_app: Flask) -> None:
     with toy_app.app_context():
         engine = db.engine
     with Session(engine) as session:
-        owner = OwnerFactory(_session=session)
-        assert inspect(owner).session is session
-        session.delete(owner)
-        session.commit()
+        assert inspect(OwnerFactory(_session=session)).session is session
 
 
 def test_no_session_and_no_row_is_kept(toy: Flask) -> None:
@@ -436,7 +425,7 @@ def test_namesakes_are_told_apart_by_where_they_are() -> None:
 
 def test_the_registry_finds_by_model_the_most_general_first() -> None:
     assert factories.for_model(Dog)[:2] == (DogFactory, PuppyFactory)
-    assert factories.for_model(Base) == ()
+    assert factories.for_model(db.Model) == ()
 
 
 def test_the_model_comes_from_the_type_parameter() -> None:
@@ -589,7 +578,10 @@ def test_moments_are_relative_to_a_frozen_now() -> None:
 
 
 def test_a_frozen_now_needs_a_time_zone() -> None:
-    with pytest.raises(ValueError, match="has no time zone"), randomness.frozen(datetime(2020, 1, 1)):
+    with (
+        pytest.raises(ValueError, match="has no time zone"),
+        randomness.frozen(datetime(2020, 1, 1)),
+    ):
         pass
 
 
