@@ -85,6 +85,8 @@ def configure(target: Config, overrides: Mapping[str, Any] | object | None = Non
     target.from_object(_environment())
     target.from_mapping(_environment_variables())
     _apply(target, overrides)
+    # A copy: what one application's engine is given must not reach the next one's.
+    target["SQLALCHEMY_ENGINE_OPTIONS"] = dict(target.get("SQLALCHEMY_ENGINE_OPTIONS", {}))
     target["SQLALCHEMY_DATABASE_URI"] = database_url(target.get("SQLALCHEMY_DATABASE_URI"))
     if not target.get("SECRET_KEY"):
         raise ConfigError("SECRET_KEY is not set. Production needs one: a long random string.")
