@@ -11,7 +11,6 @@ import getpass
 import hashlib
 import json
 import os
-import re
 import secrets
 import socket
 from collections.abc import Iterator
@@ -34,6 +33,9 @@ UNFINISHED = "flask_testbed_new_"
 
 #: Templates: the prefix and a fingerprint of all that made them.
 TEMPLATE = "flask_testbed_template_"
+
+#: What follows a test database's name in those of concurrent runs and of workers.
+NAMES_OF_RUNS = r"(_\d+)?(_gw\d+)?"
 
 _MARK = "flask-testbed: "
 
@@ -285,15 +287,20 @@ class Cluster:
         except psycopg.Error as error:
             raise DatabaseError(f"Cannot drop the database {name!r}: {reason(error)}.") from error
 
-    def drop_unfinished(self) -> list[str]:
+    def drop_unfinished(self) -> None:
         """Drop what was being made when its maker died."""
-        dropped = []
-        for found in self.find_all(re.escape(UNFINISHED) + "[0-9a-f]{12}"):
-            if self.try_lock(found.name):
+        for found in self.find_all(UNFINISHED + "[0-9a-f]{12}"):
+            self.drop_if_free(found)
+
+    def drop_if_free(self, found: Found) -> None:
+        """Drop a database of one's own that nobody has locked and nobody is connected to."""
+        if found.owner != self.connection.info.user or self.is_locked(found.name):
+            return
+        if self.try_lock(found.name):
+            still = self.find(found.name)
+            if still is not None and not still.connections:
                 self.drop(found.name)
-                self.unlock(found.name)
-                dropped.append(found.name)
-        return dropped
+            self.unlock(found.name)
 
     def check_mark(self, found: Found) -> Mark:
         """Refuse a database that the engine has not made.

@@ -14,7 +14,8 @@ from flask import current_app
 from flask.cli import with_appcontext
 
 from .commands import Group, table
-from .testdb import Created, Row, TestDatabase, shown
+from .server import shown
+from .testdb import Created, Row, TestDatabase
 
 
 def _database() -> TestDatabase:

@@ -50,8 +50,6 @@ class Route:
         """Has the application's own database ready; ``None`` leaves that to whoever keeps it."""
         self.to_test: Callable[[], URL] | None = None
         """Has a test database ready. Once it is set, nothing leads to the application's own."""
-        self.on_use: Callable[[], None] | None = None
-        """Called whenever the engine's pool hands out a connection."""
         self._detour = threading.local()
         event.listen(engine, "do_connect", self._connect)
         event.listen(engine, "checkout", self._checkout)
@@ -85,24 +83,28 @@ class Route:
             if resolve is None:
                 return
             url = self.engine.url = resolve()
-        # What the application passes in connect_args stays; what its URL said goes.
-        for key in connect_parameters(self.own):
-            parameters.pop(key, None)
-        parameters.update(connect_parameters(url))
+        redirect(parameters, self.own, url)
         record.info[EXTENSION] = url
 
     def _checkout(self, connection: Any, record: ConnectionPoolEntry, proxy: Any) -> None:
         url = self._detour_url
-        if url is None:
-            if self.on_use is not None:
-                self.on_use()
-        elif record.info.get(EXTENSION) != url:
+        if url is not None and record.info.get(EXTENSION) != url:
             # The pool answers this by connecting anew.
             raise DisconnectionError("a connection to another database")
 
     def _checkin(self, connection: Any, record: ConnectionPoolEntry) -> None:
         if self._detour_url is not None:
             record.invalidate()
+
+
+def redirect(parameters: dict[str, Any], own: URL, url: URL) -> None:
+    """Make the parameters of a connection those of another one.
+
+    What the application passes in ``connect_args`` stays; what its URL said goes.
+    """
+    for key in connect_parameters(own):
+        parameters.pop(key, None)
+    parameters.update(connect_parameters(url))
 
 
 @dataclass

@@ -23,6 +23,7 @@ from .engines import State, attach
 from .errors import SettingsError, TestbedError
 from .requests import isolate_requests
 from .sandbox import Keeping, Sandbox
+from .server import shown
 
 if TYPE_CHECKING:
     from _pytest.fixtures import SubRequest
@@ -80,6 +81,7 @@ class Session:
         self._session: pytest.Session | None = None
         self._init_app: Callable[..., None] | None = None
         self._seed = 0
+        self._kept: list[str] = []
 
     # Applications
 
@@ -111,7 +113,7 @@ class Session:
             sandbox = self._sandbox(app, state)
         except TestbedError as error:
             self._stop(error)
-        sandbox.redirect(state)
+        sandbox.redirect(app, state)
         state.route.to_test = lambda: self._resolve(sandbox)
         isolate_requests(app)
         self._applications.append(app)
@@ -205,10 +207,24 @@ class Session:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
-        """Drop the databases."""
+        """Drop the databases, or note where those are that are kept."""
         for sandbox in self._sandboxes.values():
-            sandbox.close()
+            kept = sandbox.close()
+            if kept is not None:
+                self._kept.append(shown(kept))
         self._sandboxes.clear()
+        if hasattr(self._config, "workeroutput"):
+            self._config.workeroutput["testbed_kept"] = self._kept
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Hear from a worker of xdist what it keeps."""
+        self._kept += getattr(node, "workeroutput", {}).get("testbed_kept", [])
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Say where the databases are that are kept."""
+        for url in self._kept:
+            terminalreporter.write_line(f"Test database kept: {url}")
 
     def _end_outer_session(self) -> None:
         """Close the session of a context that outlives the test, as that of ``manage.py test``."""

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import itertools
+import re
 import threading
 import warnings
 from dataclasses import dataclass, field
+from typing import Any
 
+import psycopg
 from flask import Flask
-from sqlalchemy.engine import URL
+from sqlalchemy import event
+from sqlalchemy.engine import URL, Engine
+from sqlalchemy.engine.interfaces import Dialect
+from sqlalchemy.pool import Pool
 
-from .database import Cluster, Found, Mark
-from .engines import Route, State
+from .database import NAMES_OF_RUNS, TEMPLATE, Cluster, Found, Mark
+from .engines import Route, State, redirect
 from .errors import TestbedWarning
-from .guards import check_target
+from .guards import check_target, is_same_database
 from .isolation import ConnectionLost, NeedsClone, prepare, reset
 from .schema import find_schema
 from .server import Connection
@@ -59,17 +65,23 @@ class Sandbox:
     _template: str = field(default="", init=False, repr=False)
     _fingerprint: str = field(default="", init=False, repr=False)
     _resetter: Connection | None = field(default=None, init=False, repr=False)
-    _routes: list[Route] = field(default_factory=list, init=False, repr=False)
+    _guests: list[tuple[Flask, Route]] = field(default_factory=list, init=False, repr=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False)
 
-    def redirect(self, state: State) -> None:
+    def redirect(self, app: Flask, state: State) -> None:
         """Send an application's engine here. The database is made when it first connects."""
-        route = state.route
-        route.to_test = self.url
-        route.on_use = self._mark_used
-        # Nobody who looks at the engine or the configuration sees the application's own database.
-        route.engine.url = self.target.url
-        self._routes.append(route)
+        if not self._guests:
+            event.listen(Engine, "do_connect", self._catch)
+            event.listen(Pool, "checkout", self._checkout)
+        state.route.to_test = self.url
+        self._guests.append((app, state.route))
+        self._show(Cluster.of(self.target).url.set(database=self.target.name))
+
+    def _show(self, url: URL) -> None:
+        """Let nobody who looks at an engine or a configuration find the application's own."""
+        for app, route in self._guests:
+            route.engine.url = url
+            app.config["SQLALCHEMY_DATABASE_URI"] = url.render_as_string(hide_password=False)
 
     def url(self) -> URL:
         """Where the database is. Makes it, if it is not there yet.
@@ -106,17 +118,42 @@ class Sandbox:
                 stacklevel=2,
             )
 
-    def close(self) -> None:
-        """Drop the database, unless it is to be kept, and give everything back."""
+    def close(self) -> URL | None:
+        """Drop the database, unless it is to be kept, and give everything back.
+
+        :returns: the URL of a database that is kept.
+        """
         with self._lock:
-            for route in self._routes:
+            if self._guests:
+                event.remove(Engine, "do_connect", self._catch)
+                event.remove(Pool, "checkout", self._checkout)
+            for _, route in self._guests:
                 route.engine.dispose()
             if self._resetter is not None:
                 self._resetter.close()
                 self._resetter = None
-            if self._cluster is not None and self.name is not None:
-                self._leave(self._cluster, self.name)
+            if self._cluster is None or self.name is None:
+                return None
+            kept = self._leave(self._cluster, self.name)
             self.name = None
+            return kept
+
+    # Watching
+
+    def _catch(
+        self, dialect: Dialect, record: Any, arguments: Any, parameters: dict[str, Any]
+    ) -> None:
+        """Bring an engine here that the application has made for itself, for its own database."""
+        if any(dialect is route.engine.dialect for _, route in self._guests):
+            return
+        for _, route in self._guests:
+            if route.to_test and is_same_database(_url_of(parameters), route.own):
+                redirect(parameters, route.own, route.to_test())
+
+    def _checkout(self, connection: Any, record: Any, proxy: Any) -> None:
+        """Note that a test has a connection to the database, whichever pool has given it."""
+        if not self.used and isinstance(connection, psycopg.Connection):
+            self.used = connection.info.dbname == self.name
 
     # Making
 
@@ -127,6 +164,8 @@ class Sandbox:
         self._template = hold_template(self.app, self.state, cluster, schema)
         self._fingerprint = full_fingerprint(cluster, schema)
         self.name = self._claim(cluster)
+        self._drop_leftovers(cluster)
+        self._show(cluster.url.set(database=self.name))
         if self.used:
             self.put_back()
 
@@ -184,10 +223,21 @@ class Sandbox:
             and found.mark.fingerprint == self._fingerprint
         )
 
-    # Putting back
+    def _drop_leftovers(self, cluster: Cluster) -> None:
+        """Drop what runs have left that were killed."""
+        cluster.drop_unfinished()
+        dead = [
+            found
+            for found in cluster.find_all(re.escape(self.target.name) + NAMES_OF_RUNS)
+            if found.mark is not None and found.mark.kind == "run"
+        ]
+        if not self.target.embedded:
+            # There a template is dropped by its last user, so a free one had none to do it.
+            dead += cluster.find_all(TEMPLATE + ".*")
+        for found in dead:
+            cluster.drop_if_free(found)
 
-    def _mark_used(self) -> None:
-        self.used = True
+    # Putting back
 
     def _reset(self) -> list[str]:
         try:
@@ -209,14 +259,27 @@ class Sandbox:
         assert self.name is not None
         if self._resetter is not None:
             self._resetter.close()
-        for route in self._routes:
+        for _, route in self._guests:
             route.engine.dispose()
         self._cluster.drop(self.name)
         self._cluster.clone(self._template, self.name, Mark.make(self._kind, self._fingerprint))
 
-    def _leave(self, cluster: Cluster, name: str) -> None:
-        if not (self.keeping.keep or self.keeping.reuse):
+    def _leave(self, cluster: Cluster, name: str) -> URL | None:
+        kept = self.keeping.keep or self.keeping.reuse
+        if not kept:
             cluster.drop(name)
         # On a server of somebody else's, nothing stays that nobody asked for.
         release_template(cluster, self._template, keep=self.target.embedded)
         cluster.close()
+        return cluster.url.set(database=name) if kept else None
+
+
+def _url_of(parameters: dict[str, Any]) -> URL:
+    """What libpq's parameters say of the place of a database."""
+    host, port = parameters.get("host"), parameters.get("port")
+    return URL.create(
+        "postgresql+psycopg",
+        host=host,
+        port=int(port) if port else None,
+        database=parameters.get("dbname"),
+    )

@@ -66,6 +66,11 @@ def address(url: URL) -> str:
     return f"{host}:{url.port}" if url.port else str(host)
 
 
+def shown(url: URL) -> str:
+    """A URL that any tool takes, without the password."""
+    return url.set(drivername="postgresql", password=None).render_as_string()
+
+
 def reason(error: psycopg.Error) -> str:
     """What the server or libpq said, without where it was said, in one line."""
     line = next((line for line in str(error).splitlines() if line.strip()), "no answer")

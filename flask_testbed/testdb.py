@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from flask import Flask
 from sqlalchemy.engine import URL
 
-from .database import TEMPLATE, UNFINISHED, Cluster, Found, Mark
+from .database import NAMES_OF_RUNS, TEMPLATE, UNFINISHED, Cluster, Found, Mark
 from .development import target_of
 from .embedded import psql
 from .engines import attach
 from .errors import DatabaseError, RefusedError
 from .guards import check_target
 from .schema import find_schema
-from .server import address
+from .server import address, shown
 from .template import full_fingerprint, hold_template, release_template
 
 
@@ -235,7 +235,7 @@ class TestDatabase:
         )
 
     def _all(self, cluster: Cluster) -> list[Found]:
-        return cluster.find_all(re.escape(self.target.name) + r"(_\d+)?(_gw\d+)?")
+        return cluster.find_all(re.escape(self.target.name) + NAMES_OF_RUNS)
 
     def _is_it(self, found: Found) -> bool:
         return found.name == self.target.name
@@ -258,8 +258,3 @@ class TestDatabase:
             f"There is no test database {self.target.name!r} on {address(self.url)}."
             " Make it with: flask test-db create"
         )
-
-
-def shown(url: URL) -> str:
-    """A URL that any tool takes, without the password."""
-    return url.set(drivername="postgresql", password=None).render_as_string()

@@ -121,7 +121,7 @@ def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
         state = attach(app)
         worker = os.environ.get("PYTEST_XDIST_WORKER", "")
         made = Sandbox(app, state, target_of(app, state), worker)
-    made.redirect(state)
+    made.redirect(app, state)
     yield made
     made.close()
 
@@ -332,6 +332,22 @@ def test_create_all_and_inspection_see_the_sandbox_and_the_table_goes(
         connection.execute(extra.insert())
     put_back()
     assert "extra" not in sa.inspect(engine).get_table_names()
+
+
+# 17
+
+
+def test_an_engine_that_the_application_made_for_its_own_database_leads_here(
+    sandbox: Sandbox, engine: Engine, put_back: Callable[[], None]
+) -> None:
+    captured = sa.create_engine(attach(sandbox.app).own_url)
+    from_config = sa.create_engine(sandbox.app.config["SQLALCHEMY_DATABASE_URI"])
+    for number, own in enumerate([captured, from_config]):
+        with own.begin() as connection:
+            connection.execute(sa.insert(Team).values(name=f"own {number}"))
+        assert f"own {number}" in names(engine)
+        put_back()
+        own.dispose()
 
 
 # What is put back
