@@ -80,7 +80,7 @@ def _fill(table: sa.Table, connection: sa.Connection, **_: Any) -> None:
 def make_app(role: str) -> Flask:
     app = Flask("toy", instance_path=str(INSTANCE))
     server = EmbeddedServer(INSTANCE, "test")
-    app.config["SQLALCHEMY_DATABASE_URI"] = development_url(INSTANCE, "toy")
+    app.config["SQLALCHEMY_DATABASE_URI"] = development_url(INSTANCE, f"toy_{role}")
     if role == "ordinary":
         url = server.url("toy_ordinary_test").set(username="testbed_ordinary")
         app.config["TEST_DATABASE_URL"] = url
