@@ -15,11 +15,11 @@ from typing import Literal
 
 import psycopg
 import sqlalchemy as sa
-from flask import Flask, request
+from flask import Flask, Response, request
 from flask.typing import ResponseReturnValue
+from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES
-from werkzeug.wrappers import Response
 
 from app.extensions import db
 
@@ -90,13 +90,10 @@ def pointer(path: Sequence[str | int]) -> str:
 def _from_http(error: HTTPException) -> ResponseReturnValue:
     if not request.path.startswith(API_PREFIX):
         return error
-    # The exception's own response has the headers that belong to it, such as Allow.
-    response = error.get_response()
-    if not isinstance(response, Response):
-        return error
-    response.data = json.dumps(_document(error))
-    response.content_type = MEDIA_TYPE
-    return response
+    # The exception knows the headers that belong to it, such as Allow.
+    headers = Headers(error.get_headers())
+    headers["Content-Type"] = MEDIA_TYPE
+    return Response(json.dumps(_document(error)), error.code, headers)
 
 
 def _document(error: HTTPException) -> dict[str, object]:
