@@ -231,14 +231,11 @@ def test_an_objective_keeps_its_history(client: FlaskClient, post: Callable[...,
 
 def test_setting_an_objective_ends_only_what_has_not_ended(client: FlaskClient) -> None:
     objective = factories.ObjectiveFactory()
-    ended = factories.ObjectiveHistoryFactory(
-        objective=objective,
-        started_at=datetime(2026, 1, 1, tzinfo=UTC),
-        ended_at=datetime(2026, 1, 2, tzinfo=UTC),
-    )
+    start, end = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
+    ended = factories.ObjectiveHistoryFactory(objective=objective, started_at=start, ended_at=end)
     shown = client.put(f"{URL}/objectives/{objective.id}", json={"text": "New"}).json
     entry = next(entry for entry in shown["history"] if entry["id"] == ended.id)
-    assert moment(entry, "ended_at") == ended.ended_at
+    assert moment(entry, "ended_at") == end
 
 
 # Bad input
