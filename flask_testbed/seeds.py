@@ -249,26 +249,27 @@ def _reason(error: DBAPIError) -> str:
 
 @contextlib.contextmanager
 def _one_transaction(session: Session, dry_run: bool) -> Iterator[None]:
-    """Keep all that is done inside, or nothing."""
+    """Keep all that is done inside, or nothing.
+
+    After an exception, the transaction ends with the application context, which was pushed for
+    this play alone and takes its session with it.
+    """
     session.connection()
     transaction = session.get_transaction()
     event.listen(session, "before_commit", _refuse_commit)
-    try:
-        yield
-        # Some constraints wait for the commit, which a dry run never comes to.
-        session.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
-        if session.get_transaction() is not transaction:
-            raise SeedError(
-                "The scenario rolled the session back, and what it had written before is lost."
-                " Undo a part with `seed.session.begin_nested()`. Nothing was written."
-            )
-        event.remove(session, "before_commit", _refuse_commit)
-        if not dry_run:
-            session.commit()
-    finally:
+    yield
+    # Some constraints wait for the commit, which a dry run never comes to.
+    session.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
+    if session.get_transaction() is not transaction:
+        raise SeedError(
+            "The scenario rolled the session back, and what it had written before is lost."
+            " Undo a part with `seed.session.begin_nested()`. Nothing was written."
+        )
+    event.remove(session, "before_commit", _refuse_commit)
+    if dry_run:
         session.rollback()
-        if event.contains(session, "before_commit", _refuse_commit):
-            event.remove(session, "before_commit", _refuse_commit)
+    else:
+        session.commit()
 
 
 def _refuse_commit(session: Session) -> None:

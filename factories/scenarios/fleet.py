@@ -228,8 +228,6 @@ def _record_feedback(history: History, execution: AgentExecution, correction: st
     calendar, random = history.calendar, history.random
     created = execution.completed_at + calendar.between(5 * MINUTE, 6 * HOUR)
     adjudicated = created + calendar.between(HOUR, 3 * DAY)
-    if created >= calendar.as_of:
-        return
     kind = _kind(random, CONDUCT[execution.maturity_at_execution].corrected)
     ruled = adjudicated < calendar.as_of and kind is not FeedbackType.COMMENT
     AgentFeedbackFactory(

@@ -335,6 +335,13 @@ def test_an_execution_lasts_until_its_end(db: SQLAlchemy) -> None:
     assert other.duration_ms == 7000
 
 
+def test_an_execution_that_has_not_ended_has_no_duration() -> None:
+    pending = AgentExecutionFactory.build(pending=True)
+    assert (pending.duration_ms, pending.tokens_used) == (0, 0)
+    running = AgentExecutionFactory.build(running=True)
+    assert running.duration_ms == 0 < running.tokens_used
+
+
 def test_feedback_quotes_what_the_agent_said() -> None:
     feedback = AgentFeedbackFactory.build()
     assert feedback.original_output == feedback.execution.response_summary

@@ -215,9 +215,10 @@ def test_another_session_needs_no_application_context(toy_app: Flask) -> None:
 
 def test_no_session_and_no_row_is_kept(toy: Flask) -> None:
     with Session(db.engine) as session:
-        alive = [weakref.ref(session), weakref.ref(OwnerFactory(_session=session, name="Ada"))]
-        KnownOwnerFactory(_session=session)
-    del session
+        owner = KnownOwnerFactory(_session=session, name="Ada")
+        DogFactory(_session=session, owner=owner)
+        alive = [weakref.ref(session), weakref.ref(owner)]
+    del session, owner
     gc.collect()
     assert [ref() for ref in alive] == [None, None]
 
@@ -300,6 +301,15 @@ def test_inside_writing_to_nothing_is_committed(commits: list[Session]) -> None:
     assert commits == []
     db.session.rollback()
     assert count(db.session, Dog) == 0
+
+
+def test_the_session_that_is_in_use_can_be_given_and_is_still_not_committed(
+    commits: list[Session],
+) -> None:
+    with writing_to(db.session()):
+        OwnerFactory(_session=db.session)
+        OwnerFactory(_session=db.session())
+    assert commits == []
 
 
 # Failures
