@@ -123,7 +123,9 @@ def options(text: str) -> set[str]:
 def environment() -> Iterator[dict[str, str]]:
     """An environment with a home of its own for embedded servers, deleted when they have ended."""
     # Not tmp_path: as root, the server runs as somebody who cannot reach it.
-    home = Path(tempfile.mkdtemp(prefix="docs-"))
+    memory = Path("/dev/shm")
+    roomy = memory.is_dir() and shutil.disk_usage(memory).free > 1 << 30
+    home = Path(tempfile.mkdtemp(prefix="docs-", dir=memory if roomy else None))
     home.chmod(0o711)
     kept = {
         key: value
@@ -217,27 +219,30 @@ def names_of_tests(file: Path) -> list[str]:
     return re.findall(r"^def (test_\w+)", file.read_text(), re.MULTILINE)
 
 
-# One interpreter for all commands of a page: each is a fork of it, and so begins anew.
+# One interpreter for all commands: each is a fork of it, with all that takes long imported already.
 RUNNER = """
-import importlib, json, os, sys, tempfile, flask.cli
-import flask_testbed.extension, flask_migrate, faker, factory
-sys.path.insert(0, os.getcwd())
-importlib.import_module(sys.argv[1])
-for words in json.load(sys.stdin):
+import json, os, sys, tempfile, traceback
+import factory, faker, flask.cli, flask_migrate, manage
+
+def run(folder, words):
+    os.chdir(folder)
+    sys.path.insert(0, folder)
+    sys.argv = words
+    try:
+        flask.cli.main()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(bool(end.code))
+    except BaseException:
+        traceback.print_exc()
+    return 1
+
+for folder, words in json.load(sys.stdin):
     with tempfile.TemporaryFile("w+") as output:
         child = os.fork()
         if child == 0:
             os.dup2(output.fileno(), 1)
             os.dup2(output.fileno(), 2)
-            sys.argv = words
-            status = 1
-            try:
-                flask.cli.main()
-            except SystemExit as end:
-                status = end.code if isinstance(end.code, int) else bool(end.code)
-            except BaseException:
-                import traceback
-                traceback.print_exc()
+            status = run(folder, words)
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(status)
@@ -247,32 +252,29 @@ for words in json.load(sys.stdin):
 """
 
 
-def is_run(command: Command) -> bool:
-    return command.words[0] == "flask" and command.text not in NOT_RUN
-
-
-@pytest.mark.parametrize(
-    "page", [page for page in PAGES if any(map(is_run, commands(page)))], ids=name
-)
 def test_every_command_runs_and_prints_what_is_shown(
-    page: Path, environment: dict[str, str], tmp_path: Path
+    environment: dict[str, str], tmp_path: Path
 ) -> None:
-    run = [command for command in commands(page) if is_run(command)]
-    of_this_repository = not any(command.words[1] == "--app" for command in run)
-    folder = ROOT if of_this_repository else write_blocks(page, tmp_path / "project")[-1]
+    run: list[tuple[Command, Path]] = []
+    for page in PAGES:
+        found = [c for c in commands(page) if c.words[0] == "flask" and c.text not in NOT_RUN]
+        here = not any("--app" in command.words for command in found)
+        folder = ROOT if here else write_blocks(page, tmp_path / page.stem)[-1]
+        run += [(command, folder) for command in found]
+    assert run
 
     answers = subprocess.run(
-        [sys.executable, "-c", RUNNER, "manage" if of_this_repository else "shop"],
-        cwd=folder,
-        env={**environment, **({"FLASK_APP": "manage.py"} if of_this_repository else {})},
-        input=json.dumps([command.words for command in run]),
+        [sys.executable, "-c", RUNNER],
+        cwd=ROOT,
+        env={**environment, "FLASK_APP": "manage.py"},
+        input=json.dumps([(str(folder), command.words) for command, folder in run]),
         capture_output=True,
         text=True,
         check=False,
     )
 
     assert answers.returncode == 0, answers.stderr
-    for command, answer in zip(run, answers.stdout.splitlines(), strict=True):
+    for (command, _), answer in zip(run, answers.stdout.splitlines(), strict=True):
         status, output = json.loads(answer)
         assert status == 0, f"{command.text}\n{output}"
         for line in command.output:
