@@ -28,7 +28,7 @@ __all__ = ["Conflict", "Fault", "Invalid", "Problem", "Unknown", "init_app"]
 MEDIA_TYPE = "application/problem+json"
 API_PREFIX = "/api/"
 
-KEYS = (sa.ForeignKeyConstraint, sa.PrimaryKeyConstraint, sa.UniqueConstraint)
+KEYS = (sa.ForeignKeyConstraint, sa.Index, sa.PrimaryKeyConstraint, sa.UniqueConstraint)
 
 Place = Literal["body", "query"]
 
@@ -130,9 +130,14 @@ def _conflicts(cause: BaseException | None) -> list[Fault]:
 
 def _columns(constraint: str | None) -> list[str]:
     """The columns of a constraint or a unique index, by its name."""
-    for table in db.metadata.tables.values():
-        keys = (c for c in table.constraints if isinstance(c, KEYS))
-        for candidate in (*keys, *table.indexes):
-            if candidate.name == constraint:
-                return [column.name for column in candidate.columns]
-    return []
+    everything = (
+        candidate
+        for table in db.metadata.tables.values()
+        for candidate in (*table.constraints, *table.indexes)
+    )
+    return [
+        column.name
+        for candidate in everything
+        if isinstance(candidate, KEYS) and candidate.name == constraint
+        for column in candidate.columns
+    ]

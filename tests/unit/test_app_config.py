@@ -129,7 +129,9 @@ def test_a_command_prints_a_fault_of_the_settings_without_a_traceback() -> None:
 
 def test_the_environment_says_where_the_database_is(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("DATABASE_URL", URL)
-    assert settings({})["SQLALCHEMY_DATABASE_URI"] == FULL
+    found = Config(".")
+    configure(found)
+    assert found["SQLALCHEMY_DATABASE_URI"] == FULL
 
 
 @pytest.mark.parametrize("kind", [dict, SimpleNamespace], ids=["mapping", "object"])
