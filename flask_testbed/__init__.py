@@ -1,4 +1,7 @@
-"""Real PostgreSQL for every test of a Flask application."""
+"""Real PostgreSQL for every test of a Flask application.
+
+PYTEST_DONT_REWRITE: ``manage.py test`` starts pytest where this is imported already.
+"""
 
 from __future__ import annotations
 

@@ -151,10 +151,13 @@ class Cluster:
         )
         return [Found(name, owner, Mark.read(text), count) for name, owner, text, count in rows]
 
-    def size(self, name: str) -> int:
-        """The bytes that a database takes."""
-        row = self.connection.execute("SELECT pg_database_size(%s)", [name]).fetchone()
-        return int(row[0]) if row else 0
+    def size(self, name: str) -> int | None:
+        """The bytes that a database takes; ``None`` where one may not look."""
+        row = self.connection.execute(
+            "SELECT CASE WHEN has_database_privilege(%s, 'CONNECT') THEN pg_database_size(%s) END",
+            [name, name],
+        ).fetchone()
+        return row[0] if row else None
 
     def users(self, name: str) -> list[str]:
         """Who is connected to a database, in words."""

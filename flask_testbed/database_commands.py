@@ -11,9 +11,9 @@ from pathlib import Path
 
 import click
 from flask import current_app
-from flask.cli import with_appcontext
+from flask.cli import AppGroup, with_appcontext
 
-from .commands import Group, table
+from .commands import table
 from .server import shown
 from .testdb import Created, Row, TestDatabase
 
@@ -22,7 +22,7 @@ def _database() -> TestDatabase:
     return TestDatabase(current_app._get_current_object())  # type: ignore[attr-defined]
 
 
-@click.group("test-db", cls=Group)
+@click.group("test-db", cls=AppGroup)
 def test_db() -> None:
     """Make, look at and drop the test database.
 
@@ -193,7 +193,7 @@ def _status_table(rows: list[Row]) -> str:
             {True: "current", False: "another", None: "unknown"}[row.current],
             row.made_by,
             row.made_at,
-            f"{row.size // 1024:,}",
+            "" if row.size is None else f"{row.size // 1024:,}",
             str(row.connections),
             "yes" if row.in_use else "no",
         ]

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 EXTENSION = "flask_testbed"
 
+#: The attribute by which a dialect is known as that of an engine with a route.
+ROUTED = "flask_testbed_routed"
+
 
 class Route:
     """The way from an engine to a database.
@@ -51,6 +54,8 @@ class Route:
         self.to_test: Callable[[], URL] | None = None
         """Has a test database ready. Once it is set, nothing leads to the application's own."""
         self._detour = threading.local()
+        # Listeners to all engines are told the dialect, not the engine.
+        setattr(engine.dialect, ROUTED, True)
         event.listen(engine, "do_connect", self._connect)
         event.listen(engine, "checkout", self._checkout)
         event.listen(engine, "checkin", self._checkin)
@@ -143,7 +148,11 @@ def attach(app: Flask) -> State:
         engines = dict(db.engines)
     if None not in engines:
         raise SettingsError("SQLALCHEMY_DATABASE_URI is not set, and the testbed needs it.")
-    routes = {key: Route(engine) for key, engine in engines.items()}
+    routes = {
+        key: Route(engine)
+        for key, engine in engines.items()
+        if key is None or engine.dialect.name == "postgresql"
+    }
     state = State(db, own_url=engines[None].url, routes=routes)
     app.extensions[EXTENSION] = state
     return state

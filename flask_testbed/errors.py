@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import click
 
-class TestbedError(Exception):
+
+class TestbedError(click.ClickException):
     """Anything that the testbed refuses or fails to do.
 
-    Commands print the message and exit with status 1.
+    A command, or whatever loads the application for one, prints the message and exits with
+    status 1.
     """
 
     # pytest would otherwise take a name that begins with "Test" for a test class.

@@ -9,24 +9,27 @@ from __future__ import annotations
 
 import secrets
 import sys
-from collections.abc import Callable, Generator, Iterator
-from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Callable, Generator
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn
+from weakref import WeakSet
 
 import pytest
 from flask import Flask, current_app, has_app_context
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy.engine import URL
+from sqlalchemy import event
+from sqlalchemy.engine import URL, Engine
+from sqlalchemy.pool import Pool
 
+from . import fixtures
 from .development import target_of
 from .engines import State, attach
-from .errors import SettingsError, TestbedError
+from .errors import IsolationError, SettingsError, TestbedError
+from .guards import is_same_database
 from .requests import isolate_requests
 from .sandbox import Keeping, Sandbox
 from .server import shown
-
-if TYPE_CHECKING:
-    from _pytest.fixtures import SubRequest
 
 _PLUGIN = "flask-testbed-session"
 
@@ -55,6 +58,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="N",
         help="seed of the random values in factories, to run a failed test with the same data",
     )
+    parser.addini(
+        "testbed_no_database",
+        type="paths",
+        default=[],
+        help="folders or files whose tests must not connect to a database",
+    )
 
 
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
@@ -62,13 +71,8 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     plugin = Session(early_config)
     early_config.pluginmanager.register(plugin, _PLUGIN)
     plugin.watch()
-
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """Give everything back."""
-    plugin: Session | None = config.pluginmanager.getplugin(_PLUGIN)
-    if plugin is not None:
-        plugin.unwatch()
+    # Runs also where pytest ends before a session begins.
+    early_config.add_cleanup(plugin.close)
 
 
 class Session:
@@ -77,16 +81,21 @@ class Session:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._sandboxes: dict[tuple[str, int], Sandbox] = {}
-        self._applications: list[Flask] = []
+        self._applications: WeakSet[Flask] = WeakSet()
+        self._new: list[Flask] = []
         self._session: pytest.Session | None = None
         self._init_app: Callable[..., None] | None = None
         self._seed = 0
         self._kept: list[str] = []
+        self._zones: list[Path] = []
+        self._without_database = ""
 
     # Applications
 
     def watch(self) -> None:
         """Adopt each application as soon as it gets its engines, before it can connect."""
+        event.listen(Engine, "do_connect", self._refuse_connection)
+        event.listen(Pool, "checkout", self._refuse_connection)
         init_app = self._init_app = SQLAlchemy.init_app
 
         def init_and_adopt(db: SQLAlchemy, app: Flask) -> None:
@@ -96,10 +105,18 @@ class Session:
 
         SQLAlchemy.init_app = init_and_adopt  # type: ignore[method-assign, assignment]
 
-    def unwatch(self) -> None:
-        """Leave Flask-SQLAlchemy as it was."""
+    def close(self) -> None:
+        """Drop the databases, note where those are that are kept, and stop watching."""
+        for sandbox in self._sandboxes.values():
+            kept = sandbox.close()
+            if kept is not None:
+                self._kept.append(shown(kept))
+        self._sandboxes.clear()
         if self._init_app is not None:
+            event.remove(Engine, "do_connect", self._refuse_connection)
+            event.remove(Pool, "checkout", self._refuse_connection)
             SQLAlchemy.init_app = self._init_app  # type: ignore[method-assign]
+            self._init_app = None
 
     def adopt(self, app: Flask) -> None:
         """Send an application's engines to a test database, and give its requests a context.
@@ -108,30 +125,41 @@ class Session:
         """
         if app in self._applications:
             return
+        if has_app_context() and current_app == app:
+            # Its session may hold a connection to the application's own database.
+            app.extensions["sqlalchemy"].session.remove()
         state = attach(app)
         try:
             sandbox = self._sandbox(app, state)
         except TestbedError as error:
             self._stop(error)
         sandbox.redirect(app, state)
-        state.route.to_test = lambda: self._resolve(sandbox)
+        for route in state.routes.values():
+            shares = is_same_database(route.own, state.own_url)
+            route.to_test = partial(self._resolve, sandbox) if shares else self._refuse_bind
         isolate_requests(app)
-        self._applications.append(app)
+        self._applications.add(app)
+        self._new.append(app)
 
     def _sandbox(self, app: Flask, state: State) -> Sandbox:
         """The sandbox of an application; those with the same models share one."""
         target = target_of(app, state)
         key = (target.url.render_as_string(hide_password=False), id(state.db))
         if key not in self._sandboxes:
-            options = self._config.option
+            keeping = Keeping(*map(self._option, ("reuse_db", "create_db", "keep_db")))
             self._sandboxes[key] = Sandbox(
                 app,
                 state,
                 target,
                 worker=_worker(self._config),
-                keeping=Keeping(options.reuse_db, options.create_db, options.keep_db),
+                keeping=keeping,
             )
         return self._sandboxes[key]
+
+    def _option(self, name: str) -> bool:
+        # A conftest may connect before the options are read for good.
+        early = getattr(self._config.known_args_namespace, name, False)
+        return bool(getattr(self._config.option, name, early))
 
     def _resolve(self, sandbox: Sandbox) -> URL:
         """Where to connect to."""
@@ -139,6 +167,15 @@ class Session:
             return sandbox.url()
         except TestbedError as error:
             self._stop(error)
+
+    def _refuse_bind(self) -> NoReturn:
+        self._stop(
+            SettingsError(
+                "A bind of SQLALCHEMY_BINDS leads to another database than"
+                " SQLALCHEMY_DATABASE_URI, and test databases for binds are not supported yet."
+                " Point the bind at the same database in tests."
+            )
+        )
 
     def _stop(self, error: TestbedError) -> NoReturn:
         """End the run in one sentence: without a database there is no sense in going on.
@@ -154,6 +191,12 @@ class Session:
 
     def pytest_configure(self, config: pytest.Config) -> None:
         """Fix the seed; adopt the application in whose context pytest was started."""
+        config.addinivalue_line(
+            "markers", "no_database: a connection to a database is an error in this test"
+        )
+        self._zones = [Path(path) for path in config.getini("testbed_no_database")]
+        # Later than pytest-flask, whose live_server is replaced.
+        config.pluginmanager.register(fixtures, f"{_PLUGIN}-fixtures")
         given = config.getoption("testbed_seed")
         shared = getattr(config, "workerinput", {}).get("testbed_seed")
         self._seed = next(s for s in (given, shared, secrets.randbits(32)) if s is not None)
@@ -172,6 +215,7 @@ class Session:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Give each test random values of its own, and the same ones in each run of the seed."""
+        self._forbid_database(item)
         randomness = sys.modules.get("flask_testbed.randomness")
         if randomness is not None:
             randomness.reseed(f"{self._seed}:{item.nodeid}")
@@ -190,7 +234,9 @@ class Session:
         try:
             yield
         finally:
+            self._without_database = ""
             self._end_outer_session()
+            self._release_new()
             for sandbox in self._sandboxes.values():
                 sandbox.put_back()
 
@@ -207,12 +253,8 @@ class Session:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
-        """Drop the databases, or note where those are that are kept."""
-        for sandbox in self._sandboxes.values():
-            kept = sandbox.close()
-            if kept is not None:
-                self._kept.append(shown(kept))
-        self._sandboxes.clear()
+        """Drop the databases, and tell the controller of xdist which are kept."""
+        self.close()
         if hasattr(self._config, "workeroutput"):
             self._config.workeroutput["testbed_kept"] = self._kept
 
@@ -226,33 +268,34 @@ class Session:
         for url in self._kept:
             terminalreporter.write_line(f"Test database kept: {url}")
 
+    def _forbid_database(self, item: pytest.Item) -> None:
+        zones = [zone for zone in self._zones if item.path.is_relative_to(zone)]
+        if item.get_closest_marker("no_database") is not None:
+            self._without_database = "it is marked no_database"
+        elif zones:
+            self._without_database = f"it is in {zones[0]} (testbed_no_database)"
+
+    def _refuse_connection(self, *_: Any) -> None:
+        __tracebackhide__ = True
+        if self._without_database:
+            raise IsolationError(
+                "This test connects to the database, and must not, since"
+                f" {self._without_database}. Either take the mark away, or move the test to"
+                " where a database is allowed, or give it objects that were only built:"
+                " factory.build()."
+            )
+
+    def _release_new(self) -> None:
+        """Close the pools of the applications that the test has made, which may end with it."""
+        while self._new:
+            for route in attach(self._new.pop()).routes.values():
+                route.engine.dispose()
+
     def _end_outer_session(self) -> None:
         """Close the session of a context that outlives the test, as that of ``manage.py test``."""
         if has_app_context() and current_app in self._applications:
             state = attach(current_app._get_current_object())  # type: ignore[attr-defined]
             state.db.session.remove()
-
-
-@pytest.fixture(autouse=True)
-def _testbed_context(request: SubRequest) -> Iterator[None]:
-    """Have an application context in each test that asks for ``app``, with or without pytest-flask.
-
-    pytest-flask pushes a request's context, which brings one.
-    """
-    wanted = "app" in request.fixturenames
-    pushed = request.config.pluginmanager.hasplugin("flask")
-    context = request.getfixturevalue("app").app_context() if wanted and not pushed else None
-    with context or nullcontext():
-        yield
-
-
-@pytest.fixture
-def db(app: Flask) -> SQLAlchemy:
-    """The application's Flask-SQLAlchemy, with a context pushed, on the test database."""
-    found: SQLAlchemy | None = app.extensions.get("sqlalchemy")
-    if found is None:
-        raise SettingsError("The 'app' fixture returned an application without Flask-SQLAlchemy.")
-    return found
 
 
 def _is_postgresql(db: SQLAlchemy, app: Flask) -> bool:

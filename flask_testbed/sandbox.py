@@ -8,6 +8,7 @@ import threading
 import warnings
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakKeyDictionary, WeakSet
 
 import psycopg
 from flask import Flask
@@ -17,12 +18,12 @@ from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.pool import Pool
 
 from .database import NAMES_OF_RUNS, TEMPLATE, Cluster, Found, Mark
-from .engines import Route, State, redirect
+from .engines import ROUTED, Route, State, redirect
 from .errors import TestbedWarning
-from .guards import check_target, is_same_database
+from .guards import check_target, is_same_place
 from .isolation import ConnectionLost, NeedsClone, prepare, reset
 from .schema import find_schema
-from .server import Connection
+from .server import Connection, connect_parameters
 from .settings import Target
 from .template import full_fingerprint, hold_template, release_template
 
@@ -51,6 +52,7 @@ class Sandbox:
     :param state: what the testbed knows of that application.
     :param target: where it is, and its name.
     :param worker: of pytest-xdist (``gw0``), empty in a run of one process.
+    :param keeping: what outlives the process.
     """
 
     app: Flask
@@ -60,28 +62,37 @@ class Sandbox:
     keeping: Keeping = Keeping()
 
     name: str | None = field(default=None, init=False)
+    """Of the database, once it is there."""
+
     used: bool = field(default=False, init=False)
+    """Whether it may not be as it was."""
+
     _cluster: Cluster | None = field(default=None, init=False, repr=False)
     _template: str = field(default="", init=False, repr=False)
     _fingerprint: str = field(default="", init=False, repr=False)
     _resetter: Connection | None = field(default=None, init=False, repr=False)
-    _guests: list[tuple[Flask, Route]] = field(default_factory=list, init=False, repr=False)
+    _guests: WeakKeyDictionary[Flask, Route] = field(
+        default_factory=WeakKeyDictionary, init=False, repr=False
+    )
+    _out: WeakSet[psycopg.Connection[Any]] = field(default_factory=WeakSet, init=False, repr=False)
+    _watching: bool = field(default=False, init=False, repr=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False)
 
     def redirect(self, app: Flask, state: State) -> None:
         """Send an application's engine here. The database is made when it first connects."""
-        if not self._guests:
-            event.listen(Engine, "do_connect", self._catch)
-            event.listen(Pool, "checkout", self._checkout)
+        if not self._watching:
+            self._watch()
         state.route.to_test = self.url
-        self._guests.append((app, state.route))
-        self._show(Cluster.of(self.target).url.set(database=self.target.name))
+        # What is in the pool leads to the application's own database.
+        state.route.engine.dispose()
+        self._guests[app] = state.route
+        name = self.name or self.target.name
+        self._show(app, state.route, Cluster.of(self.target).url.set(database=name))
 
-    def _show(self, url: URL) -> None:
-        """Let nobody who looks at an engine or a configuration find the application's own."""
-        for app, route in self._guests:
-            route.engine.url = url
-            app.config["SQLALCHEMY_DATABASE_URI"] = url.render_as_string(hide_password=False)
+    def _show(self, app: Flask, route: Route, url: URL) -> None:
+        """Let nobody who looks at the engine or the configuration find the application's own."""
+        route.engine.url = url
+        app.config["SQLALCHEMY_DATABASE_URI"] = url.render_as_string(hide_password=False)
 
     def url(self) -> URL:
         """Where the database is. Makes it, if it is not there yet.
@@ -104,12 +115,13 @@ class Sandbox:
         with self._lock:
             if not self.used or self.name is None:
                 return
-            self.used = False
             try:
                 ended = self._reset()
             except NeedsClone:
                 self._clone_again()
-                return
+                ended = []
+            # A connection that outlives the test may write in the next without being asked for.
+            self.used = bool(self._out)
         for session in ended:
             warnings.warn(
                 f"A transaction was left open, and has been ended: {session}. Close what the"
@@ -124,11 +136,8 @@ class Sandbox:
         :returns: the URL of a database that is kept.
         """
         with self._lock:
-            if self._guests:
-                event.remove(Engine, "do_connect", self._catch)
-                event.remove(Pool, "checkout", self._checkout)
-            for _, route in self._guests:
-                route.engine.dispose()
+            self._unwatch()
+            self._dispose()
             if self._resetter is not None:
                 self._resetter.close()
                 self._resetter = None
@@ -138,42 +147,80 @@ class Sandbox:
             self.name = None
             return kept
 
+    def _dispose(self) -> None:
+        for route in list(self._guests.values()):
+            route.engine.dispose()
+
     # Watching
+
+    def _watch(self) -> None:
+        self._watching = True
+        event.listen(Engine, "do_connect", self._catch)
+        event.listen(Pool, "checkout", self._checkout)
+        event.listen(Pool, "checkin", self._checkin)
+
+    def _unwatch(self) -> None:
+        if self._watching:
+            self._watching = False
+            event.remove(Engine, "do_connect", self._catch)
+            event.remove(Pool, "checkout", self._checkout)
+            event.remove(Pool, "checkin", self._checkin)
 
     def _catch(
         self, dialect: Dialect, record: Any, arguments: Any, parameters: dict[str, Any]
     ) -> None:
         """Bring an engine here that the application has made for itself, for its own database."""
-        if any(dialect is route.engine.dialect for _, route in self._guests):
+        if hasattr(dialect, ROUTED) or dialect.name != "postgresql":
             return
-        for _, route in self._guests:
-            if route.to_test and is_same_database(_url_of(parameters), route.own):
+        for route in list(self._guests.values()):
+            if route.to_test and is_same_place(parameters, connect_parameters(route.own)):
                 redirect(parameters, route.own, route.to_test())
 
     def _checkout(self, connection: Any, record: Any, proxy: Any) -> None:
         """Note that a test has a connection to the database, whichever pool has given it."""
-        if not self.used and isinstance(connection, psycopg.Connection):
-            self.used = connection.info.dbname == self.name
+        if isinstance(connection, psycopg.Connection) and connection.info.dbname == self.name:
+            self.used = True
+            self._out.add(connection)
+
+    def _checkin(self, connection: Any, record: Any) -> None:
+        if connection is not None:  # it is, after invalidate()
+            self._out.discard(connection)
 
     # Making
 
     def _open(self) -> None:
         check_target(self.target)
-        self._cluster = cluster = Cluster.of(self.target)
+        cluster = Cluster.of(self.target)
+        try:
+            self._refuse_somebodys(cluster)
+            self._prepare(cluster)
+        except BaseException:
+            if self._template:
+                release_template(cluster, self._template, keep=self.target.embedded)
+            self._template = ""
+            cluster.close()
+            raise
+        self._cluster = cluster
+        for app, route in list(self._guests.items()):
+            self._show(app, route, cluster.url.set(database=self.name))
+        if self.used:
+            self.put_back()
+
+    def _prepare(self, cluster: Cluster) -> None:
+        self._drop_leftovers(cluster)
         schema = find_schema(self.app, self.state)
         self._template = hold_template(self.app, self.state, cluster, schema)
         self._fingerprint = full_fingerprint(cluster, schema)
         self.name = self._claim(cluster)
-        self._drop_leftovers(cluster)
-        self._show(cluster.url.set(database=self.name))
-        if self.used:
-            self.put_back()
+
+    def _refuse_somebodys(self, cluster: Cluster) -> None:
+        """Refuse the whole target, its workers' databases too, if its name is somebody else's."""
+        found = cluster.find(self.target.name)
+        if found is not None:
+            cluster.check_mark(found)
 
     def _claim(self, cluster: Cluster) -> str:
         """Take the first name that nobody uses, and make a database of that name."""
-        somebodys = cluster.find(self.target.name)
-        if somebodys is not None:
-            cluster.check_mark(somebodys)
         for number in itertools.count(1):
             name = self._name(number)
             if not cluster.try_lock(name):
@@ -197,10 +244,11 @@ class Sandbox:
         What a command has made stays until a command drops it. What a run has made is a
         leftover, since its lock is free; unless somebody still looks at it.
         """
-        mark = cluster.check_mark(found)
-        if self.keeping.reuse and self._is_current(found):
+        if found.mark is None:
+            return False
+        if self._is_current(found):
             return True
-        return (mark.kind == "run" or self.keeping.reuse) and not found.connections
+        return (found.mark.kind == "run" or self.keeping.reuse) and not found.connections
 
     def _make(self, cluster: Cluster, name: str, found: Found | None) -> None:
         check_target(self.target, name)
@@ -259,8 +307,7 @@ class Sandbox:
         assert self.name is not None
         if self._resetter is not None:
             self._resetter.close()
-        for _, route in self._guests:
-            route.engine.dispose()
+        self._dispose()
         self._cluster.drop(self.name)
         self._cluster.clone(self._template, self.name, Mark.make(self._kind, self._fingerprint))
 
@@ -272,14 +319,3 @@ class Sandbox:
         release_template(cluster, self._template, keep=self.target.embedded)
         cluster.close()
         return cluster.url.set(database=name) if kept else None
-
-
-def _url_of(parameters: dict[str, Any]) -> URL:
-    """What libpq's parameters say of the place of a database."""
-    host, port = parameters.get("host"), parameters.get("port")
-    return URL.create(
-        "postgresql+psycopg",
-        host=host,
-        port=int(port) if port else None,
-        database=parameters.get("dbname"),
-    )

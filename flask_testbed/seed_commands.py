@@ -12,11 +12,11 @@ from typing import Any, TextIO
 
 import click
 from flask import Flask, current_app
-from flask.cli import ScriptInfo, with_appcontext
+from flask.cli import AppGroup, ScriptInfo, with_appcontext
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import URL
 
-from .commands import Group, table
+from .commands import table
 from .development import is_development
 from .errors import FactoryError, SeedError
 from .factories import EXTENSION as FACTORIES
@@ -27,7 +27,7 @@ from .seeds import Scenario, Scenarios, SeedReport, check_reset, play, reach
 _TEST_DATABASE = re.compile(r".+_test(_\d+)?(_gw\d+)?")
 
 
-class ScenarioGroup(Group):
+class ScenarioGroup(AppGroup):
     """``flask seed``: each scenario of the application is a command."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -180,7 +180,7 @@ def summary(report: SeedReport) -> str:
     )
 
 
-@click.group("factories", cls=Group)
+@click.group("factories", cls=AppGroup)
 def factories() -> None:
     """Look at the application's factories.
 

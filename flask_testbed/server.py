@@ -30,7 +30,8 @@ def connect(url: URL, *, setting: str, database: str | None = None) -> Connectio
         parameters["dbname"] = database
     try:
         return psycopg.connect(autocommit=True, **parameters)
-    except psycopg.OperationalError as error:
+    # ProgrammingError: an option that libpq does not know; UnicodeError: no name of a host.
+    except (psycopg.Error, UnicodeError, ValueError) as error:
         raise ServerError(
             f"Cannot connect to PostgreSQL at {address(url)} ({setting}): {reason(error)}."
             " Check that the server runs and that the URL's host, port, user, password and"
@@ -68,10 +69,13 @@ def address(url: URL) -> str:
 
 def shown(url: URL) -> str:
     """A URL that any tool takes, without the password."""
-    return url.set(drivername="postgresql", password=None).render_as_string()
+    # set() takes None for "leave it".
+    public = {key: value for key, value in url.query.items() if "password" not in key}
+    bare = url.set(drivername="postgresql", query=public)
+    return bare._replace(password=None).render_as_string()
 
 
-def reason(error: psycopg.Error) -> str:
+def reason(error: Exception) -> str:
     """What the server or libpq said, without where it was said, in one line."""
     line = next((line for line in str(error).splitlines() if line.strip()), "no answer")
     # The prefixes are libpq's: 'connection to server at "…", port … failed: FATAL:  …'.

@@ -28,6 +28,9 @@ SUFFIX = "_test"
 #: the longest thing appended to one is ``_99_gw999``, for a worker of a concurrent run.
 LONGEST_NAME = 63 - len("_99_gw999")
 
+#: What libpq would take from the query of a URL in place of what stands before it.
+_DECIDED_BEFORE = {"dbname", "user", "password", "hostaddr", "service", "servicefile"}
+
 _ACCEPTED_DRIVERS = {"postgres", "postgresql", "postgresql+psycopg"}
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
@@ -82,7 +85,18 @@ def parse_url(text: str | URL, setting: str) -> URL:
         )
     if not url.database:
         raise SettingsError(f"{setting} names no database. Add one at its end: …/name_test.")
+    _check_query(url, setting)
     return url.set(drivername="postgresql+psycopg")
+
+
+def _check_query(url: URL, setting: str) -> None:
+    """Refuse a query that would lead elsewhere than the URL says."""
+    twice = {key for key in ("host", "port") if getattr(url, key) and key in url.query}
+    if wrong := sorted((_DECIDED_BEFORE & url.query.keys()) | twice):
+        raise SettingsError(
+            f"{setting} has {', '.join(wrong)} in its query, where it decides over what stands"
+            " before. Write it as postgresql://user:password@host:5432/name_test."
+        )
 
 
 def check_name(name: str, setting: str) -> str:
@@ -155,11 +169,13 @@ def slug(name: str) -> str:
 
 
 def _own_url(uri: str | URL | None) -> URL | None:
-    """Read the application's own URL, if it is one of PostgreSQL."""
+    """Read the application's own URL, if it is one of PostgreSQL, with whatever driver."""
     if uri is None:
         return None
-    try:
-        return parse_url(uri, "SQLALCHEMY_DATABASE_URI")
-    except SettingsError:
-        # SQLite and others are no server on which a test database could live.
-        return None
+    url = make_url(uri)
+    # SQLite and others are no server on which a test database could live.
+    return url.set(drivername="postgresql+psycopg") if _is_postgresql(url) else None
+
+
+def _is_postgresql(url: URL) -> bool:
+    return url.drivername.split("+")[0] in {"postgres", "postgresql"}

@@ -45,8 +45,8 @@ class Row:
     kind: str
     made_by: str
     made_at: str
-    size: int
-    """Bytes."""
+    size: int | None
+    """Bytes; ``None`` where one may not look."""
     connections: int
     in_use: bool
     current: bool | None
