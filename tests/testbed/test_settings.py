@@ -55,7 +55,7 @@ def test_else_the_applications_own_server_decides() -> None:
     assert target.source == "the server of SQLALCHEMY_DATABASE_URI"
 
 
-@pytest.mark.parametrize("own", [None, "sqlite:///shop.db", "mysql://h/shop", "", "nonsense"])
+@pytest.mark.parametrize("own", [None, "sqlite:///shop.db", "mysql://h/shop"])
 def test_else_it_is_on_the_embedded_server(own: str | None) -> None:
     target = find(own, name="My Shop!")
 
