@@ -19,11 +19,12 @@ import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 import pytest
 from flask import Flask
@@ -71,6 +72,19 @@ def rough_folder() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="testbed-tests-", dir=parent))
     folder.chmod(0o711)
     return folder
+
+
+def clear_away(home: Path) -> None:
+    """Wait for the embedded servers of a folder to stop, and remove it, whatever happens."""
+    try:
+        wait_for(lambda: not list(home.rglob("postmaster.pid")), f"the servers in {home} to stop")
+    finally:
+        for file in home.rglob("postmaster.pid"):
+            with suppress(OSError, ValueError, psutil.Error):
+                process = psutil.Process(int(file.read_text().split()[0]))
+                if str(home) in " ".join(process.cmdline()):
+                    process.kill()
+        shutil.rmtree(home, ignore_errors=True)
 
 
 def wait_for(condition: Callable[[], Any], what: str, seconds: float = 20) -> None:
@@ -233,15 +247,8 @@ def stock(_stock_server: Stock) -> Iterator[Stock]:
 def embedded_home() -> Iterator[Path]:
     """A folder in which embedded servers live, for as long as the tests run."""
     home = rough_folder()
-    try:
-        yield home
-        wait_for(lambda: not _servers_in(home), f"the servers in {home} to stop")
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
-
-
-def _servers_in(home: Path) -> list[Path]:
-    return list(home.glob("*/pg*/postmaster.pid"))
+    yield home
+    clear_away(home)
 
 
 @pytest.fixture
@@ -268,7 +275,9 @@ class Outcome:
 
     def counts(self) -> dict[str, int]:
         """How many tests passed, failed and so on, from pytest's last line."""
-        last = [line for line in self.out.splitlines() if re.search(r" in \d+\.\d+s", line)][-1]
+        lines = [line for line in self.out.splitlines() if re.search(r" in \d+\.\d+s", line)]
+        assert lines, self.text
+        last = lines[-1]
         return {word.rstrip("s"): int(n) for n, word in re.findall(r"(\d+) ([a-z]+)", last)}
 
     def assert_says(self, *parts: str, status: int = 1) -> None:

@@ -17,7 +17,7 @@ import pytest
 from flask_testbed import embedded
 from flask_testbed.embedded import EmbeddedServer
 from flask_testbed.errors import ServerError
-from tests.testbed.conftest import rough_folder, wait_for
+from tests.testbed.conftest import clear_away, rough_folder, wait_for
 
 #: Uses a server until its input ends; says so when it is up.
 USER = """
@@ -57,8 +57,7 @@ def cluster() -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FLASK_TESTBED_HOME", str(home))
         yield home
-        wait_for(lambda: not list(home.glob("*/pg*/postmaster.pid")), "the server to stop")
-    shutil.rmtree(home)
+    clear_away(home)
 
 
 @pytest.fixture
@@ -240,8 +239,7 @@ def test_no_permission_of_other_folders_is_changed(
             assert not instance.exists()
     finally:
         server.release()
-        wait_for(lambda: not is_up(server), "the server to stop")
-        shutil.rmtree(system)
+        clear_away(system)
 
     assert {path: path.stat().st_mode for path in before} == before
 
@@ -257,8 +255,7 @@ def test_a_path_that_is_too_long_for_a_socket(environment: pytest.MonkeyPatch) -
         assert ask(server) == 42
     finally:
         server.release()
-        wait_for(lambda: not is_up(server), "the server to stop")
-        shutil.rmtree(home)
+        clear_away(home)
         shutil.rmtree(server.sockets, ignore_errors=True)
 
 
@@ -329,8 +326,7 @@ def test_an_ordinary_user_has_a_server_too(environment: pytest.MonkeyPatch) -> N
         assert stat.S_IMODE(server.home.stat().st_mode) == 0o700
     finally:
         user.communicate(timeout=20)
-        wait_for(lambda: not list(home.glob("*/*/pg*/postmaster.pid")), "the server to stop")
-        shutil.rmtree(home)
+        clear_away(home)
 
 
 def test_the_signal_of_ctrl_c_does_not_reach_it(server: EmbeddedServer) -> None:
