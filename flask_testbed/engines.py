@@ -11,13 +11,15 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from flask import Flask
 from sqlalchemy import event
-from sqlalchemy.engine import URL, Engine
+from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import DisconnectionError
 
 from .errors import SettingsError
+from .guards import is_same_place
 from .server import connect_parameters
 
 if TYPE_CHECKING:
@@ -73,7 +75,13 @@ class Route:
 
     @property
     def _detour_url(self) -> URL | None:
+        """Where this thread is led for a while."""
         return getattr(self._detour, "url", None)
+
+    def destination(self) -> URL | None:
+        """Where to connect to, once that is ready; ``None`` is where the application says."""
+        resolve = self.to_test or self.to_own
+        return self._detour_url or (resolve() if resolve else None)
 
     def _connect(
         self,
@@ -82,12 +90,11 @@ class Route:
         arguments: tuple[Any, ...],
         parameters: dict[str, Any],
     ) -> None:
-        url = self._detour_url
-        resolve = self.to_test or self.to_own
+        url = self.destination()
         if url is None:
-            if resolve is None:
-                return
-            url = self.engine.url = resolve()
+            return
+        if self._detour_url is None:
+            self.engine.url = url
         redirect(parameters, self.own, url)
         record.info[EXTENSION] = url
 
@@ -110,6 +117,41 @@ def redirect(parameters: dict[str, Any], own: URL, url: URL) -> None:
     for key in connect_parameters(own):
         parameters.pop(key, None)
     parameters.update(connect_parameters(url))
+
+
+class Strays:
+    """Engines that an application makes for itself, for its own database.
+
+    While it listens, they are led to where the application's route leads. It must not begin or
+    end to listen while an engine connects.
+    """
+
+    def __init__(self) -> None:
+        self.routes: WeakKeyDictionary[Flask, Route] = WeakKeyDictionary()
+
+    def listen(self) -> None:
+        """Begin, for every engine of the process."""
+        if not event.contains(Engine, "do_connect", self._lead):
+            event.listen(Engine, "do_connect", self._lead)
+
+    def ignore(self) -> None:
+        """End."""
+        if event.contains(Engine, "do_connect", self._lead):
+            event.remove(Engine, "do_connect", self._lead)
+
+    def _lead(
+        self, dialect: Dialect, record: Any, arguments: Any, parameters: dict[str, Any]
+    ) -> None:
+        if hasattr(dialect, ROUTED) or dialect.name != "postgresql":
+            return
+        for app, route in list(self.routes.items()):
+            shown = make_url(app.config["SQLALCHEMY_DATABASE_URI"])
+            for url in (route.own, shown):
+                if is_same_place(parameters, connect_parameters(url)):
+                    destination = route.destination()
+                    if destination is not None:
+                        redirect(parameters, url, destination)
+                    return
 
 
 @dataclass

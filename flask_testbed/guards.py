@@ -81,7 +81,7 @@ def _addresses(parameters: dict[str, Any]) -> set[str]:
 
 def _resolve(host: str) -> set[str]:
     # A socket's folder, as nothing at all, is on this machine.
-    if not host or host.startswith(("/", "@")):
+    if host.rstrip(".") in {"", "localhost"} or host.startswith(("/", "@")):
         return {"127.0.0.1"}
     try:
         return {str(info[4][0]) for info in socket.getaddrinfo(host, None)}

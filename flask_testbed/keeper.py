@@ -62,6 +62,9 @@ def _keep(config: dict[str, Any], writer: int) -> None:
         os.close(writer)
         fcntl.flock(users, fcntl.LOCK_EX)
         _stop(config, server)
+        # In this order: whoever is let in by the second must not find the first still held.
+        fcntl.flock(keeper, fcntl.LOCK_UN)
+        fcntl.flock(users, fcntl.LOCK_UN)
     os._exit(0)
 
 
@@ -69,9 +72,25 @@ def _start(config: dict[str, Any]) -> subprocess.Popen[bytes] | None:
     """Start the server; ``None`` if one is there whose keeper was killed."""
     if _answers(config["socket"]):
         return None
+    deadline = time.monotonic() + START_TIMEOUT
     log = Path(config["data"], "testbed.log")
+    while True:
+        _clear_stale_lock(Path(config["data"], "postmaster.pid"))
+        _clear_stale_lock(Path(config["socket"] + ".lock"))
+        server = _launch(config, log)
+        if _comes_up(config, server, deadline):
+            threading.Thread(target=_end_with, args=(server,), daemon=True).start()
+            return server
+        words = _last_words(log)
+        # Processes of a server that was killed take a moment to notice.
+        if time.monotonic() > deadline or "still in use" not in words:
+            raise RuntimeError(words)
+        time.sleep(0.2)
+
+
+def _launch(config: dict[str, Any], log: Path) -> subprocess.Popen[bytes]:
     with open(log, "wb") as output:
-        server = subprocess.Popen(
+        return subprocess.Popen(
             [config["postgres"], "-D", config["data"], *config["options"]],
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -79,17 +98,35 @@ def _start(config: dict[str, Any]) -> subprocess.Popen[bytes] | None:
             cwd=config["data"],
             **config["run_as"],
         )
-    deadline = time.monotonic() + START_TIMEOUT
+
+
+def _comes_up(config: dict[str, Any], server: subprocess.Popen[bytes], deadline: float) -> bool:
+    """Wait until a server accepts connections, or has ended."""
     while not _ready(Path(config["data"], "postmaster.pid"), server.pid):
         if server.poll() is not None:
-            raise RuntimeError(_last_words(log))
+            return False
         if time.monotonic() > deadline:
             server.send_signal(signal.SIGQUIT)
             server.wait()
-            raise RuntimeError(f"no answer within {START_TIMEOUT} s. {_last_words(log)}")
+            return False
         time.sleep(0.004)
-    threading.Thread(target=_end_with, args=(server,), daemon=True).start()
-    return server
+    return True
+
+
+def _clear_stale_lock(pid_file: Path) -> None:
+    """Delete the lock file of a server that was killed, if its number is another process's now.
+
+    Numbers come again soon in a container. PostgreSQL deletes the file itself only if there is
+    no such process at all; and a dead one that nobody has waited for is one to it.
+    """
+    try:
+        number = pid_file.read_text().split()[0]
+        _, _, state = Path("/proc", number, "stat").read_text().rpartition(") ")
+        name = Path("/proc", number, "comm").read_text().strip()
+    except (OSError, IndexError):
+        return
+    if name != "postgres" or state.startswith("Z"):
+        pid_file.unlink(missing_ok=True)
 
 
 def _ready(pid_file: Path, pid: int) -> bool:
@@ -124,10 +161,11 @@ def _stop(config: dict[str, Any], server: subprocess.Popen[bytes] | None) -> Non
 
 
 def _last_words(log: Path) -> str:
-    """What the server said when it failed: its fatal line, or its last ones."""
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    fatal = [line for line in lines if "FATAL" in line or "PANIC" in line or "HINT" in line]
-    return " ".join(fatal or lines[-3:]) or "it said nothing"
+    """What the server said last."""
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
+    # Without the time and the number of the process, which stand before.
+    said = [line.partition("] ")[2] or line for line in lines if line]
+    return " ".join(said[-4:]) or "it said nothing"
 
 
 if __name__ == "__main__":

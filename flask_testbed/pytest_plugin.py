@@ -293,9 +293,10 @@ class Session:
 
     def _end_outer_session(self) -> None:
         """Close the session of a context that outlives the test, as that of ``manage.py test``."""
-        if has_app_context() and current_app in self._applications:
-            state = attach(current_app._get_current_object())  # type: ignore[attr-defined]
-            state.db.session.remove()
+        if has_app_context():
+            app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+            if app in self._applications:
+                attach(app).db.session.remove()
 
 
 def _is_postgresql(db: SQLAlchemy, app: Flask) -> bool:

@@ -8,22 +8,21 @@ import threading
 import warnings
 from dataclasses import dataclass, field
 from typing import Any
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakSet
 
 import psycopg
 from flask import Flask
 from sqlalchemy import event
-from sqlalchemy.engine import URL, Engine
-from sqlalchemy.engine.interfaces import Dialect
+from sqlalchemy.engine import URL
 from sqlalchemy.pool import Pool
 
 from .database import NAMES_OF_RUNS, TEMPLATE, Cluster, Found, Mark
-from .engines import ROUTED, Route, State, redirect
+from .engines import Route, State, Strays
 from .errors import TestbedWarning
-from .guards import check_target, is_same_place
+from .guards import check_target
 from .isolation import ConnectionLost, NeedsClone, prepare, reset
 from .schema import find_schema
-from .server import Connection, connect_parameters
+from .server import Connection
 from .settings import Target
 from .template import full_fingerprint, hold_template, release_template
 
@@ -71,21 +70,17 @@ class Sandbox:
     _template: str = field(default="", init=False, repr=False)
     _fingerprint: str = field(default="", init=False, repr=False)
     _resetter: Connection | None = field(default=None, init=False, repr=False)
-    _guests: WeakKeyDictionary[Flask, Route] = field(
-        default_factory=WeakKeyDictionary, init=False, repr=False
-    )
+    _strays: Strays = field(default_factory=Strays, init=False, repr=False)
     _out: WeakSet[psycopg.Connection[Any]] = field(default_factory=WeakSet, init=False, repr=False)
-    _watching: bool = field(default=False, init=False, repr=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False)
 
     def redirect(self, app: Flask, state: State) -> None:
         """Send an application's engine here. The database is made when it first connects."""
-        if not self._watching:
-            self._watch()
+        self._watch()
         state.route.to_test = self.url
         # What is in the pool leads to the application's own database.
         state.route.engine.dispose()
-        self._guests[app] = state.route
+        self._strays.routes[app] = state.route
         name = self.name or self.target.name
         self._show(app, state.route, Cluster.of(self.target).url.set(database=name))
 
@@ -148,33 +143,22 @@ class Sandbox:
             return kept
 
     def _dispose(self) -> None:
-        for route in list(self._guests.values()):
+        for route in list(self._strays.routes.values()):
             route.engine.dispose()
 
     # Watching
 
     def _watch(self) -> None:
-        self._watching = True
-        event.listen(Engine, "do_connect", self._catch)
-        event.listen(Pool, "checkout", self._checkout)
-        event.listen(Pool, "checkin", self._checkin)
+        self._strays.listen()
+        if not event.contains(Pool, "checkout", self._checkout):
+            event.listen(Pool, "checkout", self._checkout)
+            event.listen(Pool, "checkin", self._checkin)
 
     def _unwatch(self) -> None:
-        if self._watching:
-            self._watching = False
-            event.remove(Engine, "do_connect", self._catch)
+        self._strays.ignore()
+        if event.contains(Pool, "checkout", self._checkout):
             event.remove(Pool, "checkout", self._checkout)
             event.remove(Pool, "checkin", self._checkin)
-
-    def _catch(
-        self, dialect: Dialect, record: Any, arguments: Any, parameters: dict[str, Any]
-    ) -> None:
-        """Bring an engine here that the application has made for itself, for its own database."""
-        if hasattr(dialect, ROUTED) or dialect.name != "postgresql":
-            return
-        for route in list(self._guests.values()):
-            if route.to_test and is_same_place(parameters, connect_parameters(route.own)):
-                redirect(parameters, route.own, route.to_test())
 
     def _checkout(self, connection: Any, record: Any, proxy: Any) -> None:
         """Note that a test has a connection to the database, whichever pool has given it."""
@@ -201,7 +185,7 @@ class Sandbox:
             cluster.close()
             raise
         self._cluster = cluster
-        for app, route in list(self._guests.items()):
+        for app, route in list(self._strays.routes.items()):
             self._show(app, route, cluster.url.set(database=self.name))
         if self.used:
             self.put_back()
@@ -255,6 +239,7 @@ class Sandbox:
         if found is not None:
             if self._is_current(found):
                 self.used = True  # by whoever had it before
+                cluster.mark(name, Mark.make(self._kind, self._fingerprint))
                 return
             cluster.drop(name)
         cluster.clone(self._template, name, Mark.make(self._kind, self._fingerprint))

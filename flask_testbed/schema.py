@@ -11,12 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask
-from sqlalchemy import create_mock_engine
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine.mock import MockConnection
 from sqlalchemy.exc import SQLAlchemyError
 
 from .engines import State
 from .errors import DatabaseError
+
+_TRY = {
+    "migrations": "Try them on the application's own database with: flask db upgrade",
+    "models": "Try them in a shell with: db.create_all()",
+}
 
 
 @dataclass(frozen=True)
@@ -46,19 +51,33 @@ def build_schema(app: Flask, state: State, schema: Schema, url: URL) -> None:
 
     :raises DatabaseError: a migration or a statement failed.
     """
-    with app.app_context(), state.route.detour(url), _logging_kept():
+    with app.app_context(), _leading_to(app, state, url), _logging_kept():
         try:
             if schema.source == "migrations":
                 _upgrade(app)
             else:
                 state.db.create_all(None)
-        except SQLAlchemyError as error:
+        # What is run is the application's own code, which may raise whatever it likes.
+        except (Exception, SystemExit) as error:
             raise DatabaseError(
-                f"The schema cannot be made from the {schema.source}: {_first_line(error)}."
-                " Try it with: flask db upgrade"
-                if schema.source == "migrations"
-                else f"The schema cannot be made from the models: {_first_line(error)}."
+                f"The schema cannot be made from the {schema.source}: {_in_short(error)}."
+                f" {_TRY[schema.source]}"
             ) from error
+
+
+@contextmanager
+def _leading_to(app: Flask, state: State, url: URL) -> Iterator[None]:
+    """Lead every way to the application's own database to another one meanwhile.
+
+    An ``env.py`` may take the URL from the configuration, and make an engine of its own.
+    """
+    configured = app.config["SQLALCHEMY_DATABASE_URI"]
+    app.config["SQLALCHEMY_DATABASE_URI"] = url.render_as_string(hide_password=False)
+    try:
+        with state.route.detour(url):
+            yield
+    finally:
+        app.config["SQLALCHEMY_DATABASE_URI"] = configured
 
 
 def _migrations(app: Flask) -> Path | None:
@@ -73,17 +92,9 @@ def _migrations(app: Flask) -> Path | None:
 def _upgrade(app: Flask) -> None:
     # Not flask_migrate.upgrade(): it ends the process when something fails.
     from alembic import command
-    from alembic.util import CommandError
 
     configured = app.extensions["migrate"]
-    config = configured.migrate.get_config(configured.directory)
-    try:
-        command.upgrade(config, "heads")
-    except CommandError as error:
-        raise DatabaseError(
-            f"The migrations in {configured.directory} cannot be run: {error}."
-            " Look at them with: flask db history"
-        ) from error
+    command.upgrade(configured.migrate.get_config(configured.directory), "heads")
 
 
 def _hash_files(directory: Path) -> str:
@@ -96,15 +107,27 @@ def _hash_files(directory: Path) -> str:
 
 
 def _ddl(state: State) -> str:
-    """The statements that would make the tables."""
-    statements: list[str] = []
+    """The statements that would make the tables, and what listeners to that would add."""
+    recorder = _Recorder()
+    state.db.metadata.create_all(recorder, checkfirst=False)
+    return ";\n".join(recorder.statements)
 
-    def collect(statement: Any, *_: Any, **__: Any) -> None:
-        statements.append(str(statement.compile(dialect=engine.dialect)))
 
-    engine = create_mock_engine("postgresql+psycopg://", collect)
-    state.db.metadata.create_all(engine, checkfirst=False)
-    return ";\n".join(statements)
+class _Recorder(MockConnection):
+    """A connection that only notes what it is asked for."""
+
+    def __init__(self) -> None:
+        self.statements: list[str] = []
+        super().__init__(make_url("postgresql+psycopg://").get_dialect()(), self._note)
+
+    def _note(self, statement: Any, *parameters: Any, **_: Any) -> None:
+        compile_ = getattr(statement, "compile", None)
+        text = compile_(dialect=self.dialect) if compile_ else statement
+        self.statements.append(f"{text}{parameters or ''}")
+
+    def __getattr__(self, name: str) -> Any:
+        # exec_driver_sql, scalar and others, which a mock connection lacks.
+        return self._note
 
 
 @contextmanager
@@ -128,5 +151,7 @@ def _logging_kept() -> Iterator[None]:
             log.handlers[:] = log_handlers
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0].rstrip(".")
+def _in_short(error: BaseException) -> str:
+    """What an error says, in a line; by its name too, unless the database has said it."""
+    line = (str(error).splitlines() or [""])[0].rstrip(".")
+    return line if isinstance(error, SQLAlchemyError) else f"{type(error).__name__}: {line}"

@@ -72,7 +72,8 @@ def shown(url: URL) -> str:
     # set() takes None for "leave it".
     public = {key: value for key, value in url.query.items() if "password" not in key}
     bare = url.set(drivername="postgresql", query=public)
-    return bare._replace(password=None).render_as_string()
+    # libpq does not take "+" for a space.
+    return bare._replace(password=None).render_as_string().replace("+", "%20")
 
 
 def reason(error: Exception) -> str:

@@ -17,7 +17,7 @@ from sqlalchemy.engine import URL
 from .database import NAMES_OF_RUNS, TEMPLATE, UNFINISHED, Cluster, Found, Mark
 from .development import target_of
 from .embedded import psql
-from .engines import attach
+from .engines import Strays, attach
 from .errors import DatabaseError, RefusedError
 from .guards import check_target
 from .schema import find_schema
@@ -191,7 +191,13 @@ class TestDatabase:
 
     def _replace(self, cluster: Cluster, found: Found | None) -> None:
         schema = find_schema(self._app, self._state)
-        template = hold_template(self._app, self._state, cluster, schema)
+        strays = Strays()
+        strays.routes[self._app] = self._state.route
+        strays.listen()
+        try:
+            template = hold_template(self._app, self._state, cluster, schema)
+        finally:
+            strays.ignore()
         try:
             if found is not None:
                 cluster.drop(found.name)
