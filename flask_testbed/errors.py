@@ -44,6 +44,10 @@ class SeedError(TestbedError):
     """A scenario cannot be played: nothing was written."""
 
 
+class NotEmptyError(SeedError):
+    """A scenario cannot be played, because there are rows already where it would write."""
+
+
 class TestbedWarning(UserWarning):
     """A test left something behind that had to be cleared away for the next one."""
 

@@ -18,7 +18,7 @@ from sqlalchemy import URL
 
 from .commands import table
 from .development import is_development
-from .errors import FactoryError, SeedError
+from .errors import FactoryError, NotEmptyError, SeedError
 from .factories import EXTENSION as FACTORIES
 from .factories import BaseFactory, FactoriesState, trait_names
 from .seeds import EXTENSION as SCENARIOS
@@ -101,6 +101,7 @@ def _command(scenario: Scenario) -> click.Command:
             help="The day that the data describes; today in UTC by default.",
         ),
         click.option("--reset", is_flag=True, help="Empty the application's tables first."),
+        click.option("--if-empty", is_flag=True, help="Leave data that is there, and succeed."),
         click.option("--yes", "-y", is_flag=True, help="Do not ask before tables are emptied."),
         click.option("--dry-run", is_flag=True, help="Play it, and write nothing."),
     ]
@@ -123,27 +124,36 @@ def _play(
     random_seed: str,
     as_of: datetime | None,
     reset: bool,
+    if_empty: bool,
     yes: bool,
     dry_run: bool,
 ) -> None:
+    if reset and if_empty:
+        raise click.UsageError("--reset and --if-empty exclude each other.")
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # a proxy
     db: SQLAlchemy = app.extensions["sqlalchemy"]
     if reset:
         check_reset(app)
         if not (yes or dry_run):
             _confirm_reset(app, reach(db))
-    report = play(
-        app,
-        db,
-        scenario,
-        scale=scale,
-        random_seed=random_seed,
-        as_of=as_of.replace(tzinfo=UTC).date() if as_of else None,
-        reset=reset,
-        dry_run=dry_run,
-        progress=_progress if _is_terminal(sys.stderr) else None,
-    )
-    click.echo(summary(report))
+    try:
+        report = play(
+            app,
+            db,
+            scenario,
+            scale=scale,
+            random_seed=random_seed,
+            as_of=as_of.replace(tzinfo=UTC).date() if as_of else None,
+            reset=reset,
+            dry_run=dry_run,
+            progress=_progress if _is_terminal(sys.stderr) else None,
+        )
+    except NotEmptyError:
+        if not if_empty:
+            raise
+        click.echo("There is data already, and it is left as it is. New data: --reset")
+    else:
+        click.echo(summary(report))
 
 
 def _confirm_reset(app: Flask, url: URL) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy import URL, FromClause, Table, event, func, inspect, select, tex
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session, class_mapper
 
-from .errors import RefusedError, SeedError
+from .errors import NotEmptyError, RefusedError, SeedError
 from .factories import writing_to
 from .randomness import frozen, reseed
 from .settings import is_production
@@ -186,8 +186,9 @@ def play(
     :param dry_run: roll back at the end.
     :param progress: shows how far it is.
     :raises RefusedError: ``reset`` in production.
-    :raises SeedError: the database cannot be reached or lacks a table; a table that the
-        scenario fills holds rows; the scenario ends the transaction.
+    :raises NotEmptyError: a table that the scenario fills holds rows.
+    :raises SeedError: the database cannot be reached or lacks a table; the scenario ends the
+        transaction.
     """
     if scale < 1:
         raise SeedError(f"The scale must be 1 or more, not {scale}.")
@@ -320,7 +321,7 @@ def _expect_empty(session: Session, tables: Iterable[Table]) -> None:
     full = [table for table in tables if session.scalar(select(_any_row(table)))]
     if full:
         more = f", and {len(full) - 1} other tables are not empty either" if full[1:] else ""
-        raise SeedError(
+        raise NotEmptyError(
             f"The table {full[0].name!r} of the database {_database(session)!r} already holds"
             f" {_count(session, full[0]):,} rows{more}. To empty the application's tables first,"
             " add --reset."

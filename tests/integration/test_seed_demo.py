@@ -20,10 +20,10 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import RowMapping
 from werkzeug.security import check_password_hash
 
-from app.governance.models import AgentStatus, ExecutionStatus, UserRole, UserStatus
+from app.governance.models import AgentStatus, ExecutionStatus, User, UserRole, UserStatus
 from app.workspace.models import CommandState, TurnActor, TurnIntent
 from app.workspace.state_machine import can_move
-from factories import PASSWORD
+from factories import PASSWORD, UserFactory
 from factories.scenarios import scenarios
 from flask_testbed.seeds import SeedReport, play
 
@@ -319,3 +319,21 @@ def test_a_database_that_is_down_is_one_sentence() -> None:
         "Error: Nothing was written to postgresql+psycopg://ada:***@127.0.0.1:1/shop"
     )
     assert "Connection refused" in line
+
+
+def test_if_empty_leaves_data_that_is_there(app: Flask, db: SQLAlchemy) -> None:
+    user = UserFactory()
+    result = app.test_cli_runner().invoke(args=["seed", "demo", "--if-empty"])
+    assert (result.exit_code, result.output.count("left as it is")) == (0, 1)
+    assert db.session.scalars(sa.select(User.id)).all() == [user.id]
+
+
+def test_if_empty_fills_what_is_empty(app: Flask, db: SQLAlchemy) -> None:
+    result = app.test_cli_runner().invoke(args=["seed", "demo", "--if-empty"])
+    assert result.exit_code == 0
+    assert db.session.scalars(sa.select(User.id)).all()
+
+
+def test_if_empty_and_reset_exclude_each_other(app: Flask) -> None:
+    result = app.test_cli_runner().invoke(args=["seed", "demo", "--if-empty", "--reset"])
+    assert result.exit_code == 2

@@ -75,7 +75,7 @@ def test_an_error_in_the_block_is_not_hidden_by_the_count(assert_queries) -> Non
 
 @pytest.mark.no_database
 def test_where_no_database_is_allowed_a_connection_is_an_error(app, db) -> None:
-    with pytest.raises(IsolationError, match="marked no_database.*factory.build"):
+    with pytest.raises(IsolationError, match=r"marked no_database.*factory\.build"):
         db.session.execute(sa.text("SELECT 1"))
     with pytest.raises(IsolationError, match="marked no_database"):
         db.engine.connect()
