@@ -85,6 +85,5 @@ class DevelopmentDatabase:
                     url = cluster.url.set(database=unfinished)
                     build_schema(self._app, self._state, schema, url)
         finally:
-            cluster.unlock(name)
             # The lock on the server stays: it is in use until this process ends.
             cluster.disconnect()

@@ -59,19 +59,22 @@ class Route:
         # Listeners to all engines are told the dialect, not the engine.
         setattr(engine.dialect, ROUTED, True)
         event.listen(engine, "do_connect", self._connect)
+        event.listen(engine, "connect", self._connected)
         event.listen(engine, "checkout", self._checkout)
-        event.listen(engine, "checkin", self._checkin)
 
     @contextmanager
     def detour(self, url: URL) -> Iterator[None]:
         """Lead this thread to another database for a while. No connection to it survives."""
         shown = self.engine.url
         self._detour.url = self.engine.url = url
+        self._detour.opened = []
         try:
             yield
         finally:
             self._detour.url = None
             self.engine.url = shown
+            for connection in self._detour.opened:
+                connection.close()
 
     @property
     def _detour_url(self) -> URL | None:
@@ -96,17 +99,16 @@ class Route:
         if self._detour_url is None:
             self.engine.url = url
         redirect(parameters, self.own, url)
-        record.info[EXTENSION] = url
+
+    def _connected(self, connection: Any, record: ConnectionPoolEntry) -> None:
+        if self._detour_url is not None:
+            record.info[EXTENSION] = self._detour_url
+            self._detour.opened.append(connection)
 
     def _checkout(self, connection: Any, record: ConnectionPoolEntry, proxy: Any) -> None:
-        url = self._detour_url
-        if url is not None and record.info.get(EXTENSION) != url:
+        if record.info.get(EXTENSION) != self._detour_url:
             # The pool answers this by connecting anew.
             raise DisconnectionError("a connection to another database")
-
-    def _checkin(self, connection: Any, record: ConnectionPoolEntry) -> None:
-        if self._detour_url is not None:
-            record.invalidate()
 
 
 def redirect(parameters: dict[str, Any], own: URL, url: URL) -> None:

@@ -116,7 +116,7 @@ class Sandbox:
                 self._clone_again()
                 ended = []
             # A connection that outlives the test may write in the next without being asked for.
-            self.used = bool(self._out)
+            self.used = any(not connection.closed for connection in self._out)
         for session in ended:
             warnings.warn(
                 f"A transaction was left open, and has been ended: {session}. Close what the"
@@ -162,7 +162,9 @@ class Sandbox:
 
     def _checkout(self, connection: Any, record: Any, proxy: Any) -> None:
         """Note that a test has a connection to the database, whichever pool has given it."""
-        if isinstance(connection, psycopg.Connection) and connection.info.dbname == self.name:
+        if not isinstance(connection, psycopg.Connection) or connection.closed:
+            return
+        if connection.info.dbname == self.name:
             self.used = True
             self._out.add(connection)
 
@@ -179,10 +181,12 @@ class Sandbox:
             self._refuse_somebodys(cluster)
             self._prepare(cluster)
         except BaseException:
-            if self._template:
-                release_template(cluster, self._template, keep=self.target.embedded)
-            self._template = ""
-            cluster.close()
+            try:
+                if self._template:
+                    release_template(cluster, self._template, keep=self.target.embedded)
+            finally:
+                self._template = ""
+                cluster.close()
             raise
         self._cluster = cluster
         for app, route in list(self._strays.routes.items()):

@@ -156,7 +156,7 @@ class TestDatabase:
     def serving(self) -> Iterator[URL]:
         """Keep the embedded server up meanwhile; yields the URL of the test database.
 
-        :raises DatabaseError: the server is not the embedded one.
+        :raises DatabaseError: the server is not the embedded one, or there is no test database.
         """
         if not self.target.embedded:
             raise DatabaseError(
@@ -164,7 +164,8 @@ class TestDatabase:
                 f" ({self.target.source}), a server that is not the testbed's."
             )
         with self._cluster() as cluster:
-            cluster.find(self.target.name)  # connects, and so starts the server
+            if cluster.find(self.target.name) is None:
+                raise DatabaseError(self._absent())
             yield cluster.url
 
     # Parts

@@ -228,14 +228,14 @@ def test_every_check_has_a_bad_value() -> None:
     assert not set(BAD) & set(choices())
 
 
-@pytest.mark.parametrize(("table", "column"), required_columns())
+@pytest.mark.parametrize(("table", "column"), sorted(required_columns()))
 def test_a_required_column_refuses_null(db: SQLAlchemy, table: str, column: str) -> None:
     error = refusal(db, change(table, SAMPLES[table]().id, {column: "NULL"}))
     assert isinstance(error, psycopg.errors.NotNullViolation)
     assert (error.diag.table_name, error.diag.column_name) == (table, column)
 
 
-@pytest.mark.parametrize("name", [*choices()])
+@pytest.mark.parametrize("name", sorted(choices()))
 def test_a_choice_refuses_what_it_does_not_offer(db: SQLAlchemy, name: str) -> None:
     column = choices()[name]
     table = column.table.name
@@ -246,7 +246,7 @@ def test_a_choice_refuses_what_it_does_not_offer(db: SQLAlchemy, name: str) -> N
         assert error.diag.constraint_name == name
 
 
-@pytest.mark.parametrize("name", [*choices()])
+@pytest.mark.parametrize("name", sorted(choices()))
 def test_a_choice_offers_its_values_and_no_others(db: SQLAlchemy, name: str) -> None:
     kind = choices()[name].type
     assert isinstance(kind, sa.Enum)
@@ -270,7 +270,7 @@ def test_a_check_refuses_a_bad_value(db: SQLAlchemy, name: str, values: dict[str
     assert error.diag.constraint_name == name
 
 
-@pytest.mark.parametrize("name", [*unique_keys()])
+@pytest.mark.parametrize("name", sorted(unique_keys()))
 def test_a_unique_key_refuses_a_second_row(db: SQLAlchemy, name: str) -> None:
     table, columns = unique_keys()[name]
     first, second = SAMPLES[table]().id, SAMPLES[table]().id
@@ -306,7 +306,7 @@ def test_the_uuid_of_a_session_has_a_unique_index(db: SQLAlchemy) -> None:
 # Foreign keys
 
 
-@pytest.mark.parametrize(("table", "column", "parent", "rule"), foreign_keys())
+@pytest.mark.parametrize(("table", "column", "parent", "rule"), sorted(foreign_keys()))
 def test_a_foreign_key_refuses_what_does_not_exist(
     db: SQLAlchemy, table: str, column: str, parent: str, rule: str
 ) -> None:
@@ -317,7 +317,7 @@ def test_a_foreign_key_refuses_what_does_not_exist(
     assert str(error.diag.constraint_name).startswith(f"fk_{table}_{column}_")
 
 
-@pytest.mark.parametrize(("table", "column", "parent", "rule"), foreign_keys())
+@pytest.mark.parametrize(("table", "column", "parent", "rule"), sorted(foreign_keys()))
 def test_deleting_what_a_foreign_key_names_does_what_it_says(
     db: SQLAlchemy, table: str, column: str, parent: str, rule: str
 ) -> None:

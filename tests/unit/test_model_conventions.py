@@ -36,7 +36,7 @@ def test_flask_sqlalchemy_knows_all_tables() -> None:
     assert len(TABLES) == 14
 
 
-@pytest.mark.parametrize("mapper", **named(list(Base.registry.mappers)))
+@pytest.mark.parametrize("mapper", **named(sorted(Base.registry.mappers, key=str)))
 def test_a_key_is_generated_and_of_its_domains_kind(mapper: Any) -> None:
     (key,) = mapper.primary_key
     domain = next(m for m in DOMAINS if m.__name__ == mapper.class_.__module__)
