@@ -199,9 +199,14 @@ class Cluster:
             name,
         )
 
-    def lock(self, name: str) -> None:
-        """Take the exclusive lock on a name, after whoever has it."""
+    @contextmanager
+    def locked(self, name: str) -> Iterator[None]:
+        """Hold the exclusive lock on a name, after whoever has it."""
         self._scalar("SELECT pg_advisory_lock(%s)", name)
+        try:
+            yield
+        finally:
+            self.unlock(name)
 
     def lock_shared(self, name: str) -> None:
         """Take the shared lock on a name: it is in use."""

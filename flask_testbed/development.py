@@ -75,15 +75,18 @@ class DevelopmentDatabase:
 
     def _make(self) -> None:
         cluster, name = self._cluster, str(self._state.own_url.database)
-        cluster.lock(name)
         try:
-            if cluster.find(name) is None:
-                cluster.drop_unfinished()
-                schema = find_schema(self._app, self._state)
-                mark = Mark.make("development", schema.fingerprint[:16])
-                with cluster.making(name, mark) as unfinished:
-                    url = cluster.url.set(database=unfinished)
-                    build_schema(self._app, self._state, schema, url)
+            with cluster.locked(name):
+                if cluster.find(name) is None:
+                    self._build(cluster, name)
         finally:
-            # The lock on the server stays: it is in use until this process ends.
+            # The server is in use until this process ends; the connection is not.
             cluster.disconnect()
+
+    def _build(self, cluster: Cluster, name: str) -> None:
+        cluster.drop_unfinished()
+        schema = find_schema(self._app, self._state)
+        mark = Mark.make("development", schema.fingerprint[:16])
+        with cluster.making(name, mark) as unfinished:
+            url = cluster.url.set(database=unfinished)
+            build_schema(self._app, self._state, schema, url)

@@ -34,25 +34,24 @@ def hold_template(app: Flask, state: State, cluster: Cluster, schema: Schema) ->
     :returns: its name.
     :raises DatabaseError: the schema cannot be built; nothing is left of it.
     """
-    fingerprint = full_fingerprint(cluster, schema)
-    name = TEMPLATE + fingerprint
+    name = TEMPLATE + full_fingerprint(cluster, schema)
     cluster.lock_shared(name)
-    if _is_there(cluster, name):
-        return name
-    cluster.unlock_shared(name)
-    cluster.lock(name)
-    try:
-        if not _is_there(cluster, name):
-            cluster.drop_unfinished()
-            with cluster.making(name, Mark.make("template", fingerprint)) as unfinished:
-                build_schema(app, state, schema, cluster.url.set(database=unfinished))
-                with cluster.connect(unfinished) as connection:
-                    install(connection)
-        # Both locks may be one session's at once, so there is no moment without one.
-        cluster.lock_shared(name)
-    finally:
-        cluster.unlock(name)
+    if not _is_there(cluster, name):
+        # A lock of its own: that on the name is shared by all users, as long as they run, and
+        # whoever came second would wait for their end.
+        with cluster.locked(f"building {name}"):
+            if not _is_there(cluster, name):
+                _build(app, state, cluster, schema, name)
     return name
+
+
+def _build(app: Flask, state: State, cluster: Cluster, schema: Schema, name: str) -> None:
+    cluster.drop_unfinished()
+    mark = Mark.make("template", full_fingerprint(cluster, schema))
+    with cluster.making(name, mark) as unfinished:
+        build_schema(app, state, schema, cluster.url.set(database=unfinished))
+        with cluster.connect(unfinished) as connection:
+            install(connection)
 
 
 def release_template(cluster: Cluster, name: str, *, keep: bool) -> None:

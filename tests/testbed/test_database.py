@@ -14,6 +14,7 @@ import pytest
 from flask import Flask
 from sqlalchemy.engine import make_url
 
+from flask_testbed import template
 from flask_testbed.database import TEMPLATE, UNFINISHED, Cluster, Mark
 from flask_testbed.engines import attach
 from flask_testbed.schema import find_schema
@@ -289,3 +290,26 @@ def test_who_made_a_database_and_for_whom(stock: Stock, toys: Toys) -> None:
         "SELECT rolname FROM pg_database d JOIN pg_roles r ON r.oid = datdba"
         " WHERE datname = 'own_test'"
     ) == ["maker"]
+
+
+def test_who_looked_before_a_template_was_there_does_not_wait_for_its_users(
+    stock: Stock, toys: Toys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The users hold it as long as their run lasts."""
+    app = toys.app(stock.url("own"))
+    state = attach(app)
+    schema = find_schema(app, state)
+    url = make_url(stock.url("own"))
+    with closing(Cluster(url, "x")) as first, closing(Cluster(url, "x")) as second:
+        name = template.hold_template(app, state, first, schema)
+        second.connection.execute("SET lock_timeout = '1s'")
+        looks = iter([False, True])
+        monkeypatch.setattr(template, "_is_there", lambda *_: next(looks))
+
+        assert template.hold_template(app, state, second, schema) == name
+
+        monkeypatch.undo()
+        template.release_template(first, name, keep=False)
+        assert second.find(name) is not None
+        template.release_template(second, name, keep=False)
+        assert second.find(name) is None

@@ -101,11 +101,12 @@ def few_rights() -> Iterator[None]:
     """Have a role that may make databases, and nothing else; keep its server up."""
     server = EmbeddedServer(INSTANCE, "test")
     cluster = Cluster(server.url("postgres"), "the embedded server", server)
-    cluster.lock("testbed_ordinary")
-    known = cluster.connection.execute("SELECT FROM pg_roles WHERE rolname = 'testbed_ordinary'")
-    if not known.rowcount:
-        cluster.connection.execute("CREATE ROLE testbed_ordinary LOGIN CREATEDB")
-    cluster.unlock("testbed_ordinary")
+    with cluster.locked("testbed_ordinary"):
+        known = cluster.connection.execute(
+            "SELECT FROM pg_roles WHERE rolname = 'testbed_ordinary'"
+        )
+        if not known.rowcount:
+            cluster.connection.execute("CREATE ROLE testbed_ordinary LOGIN CREATEDB")
     yield
     cluster.close()
 
