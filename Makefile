@@ -11,7 +11,7 @@ help:
 	@echo "make demo    set up, make and seed the development database, say what to open"
 	@echo "make run     serve the application on 127.0.0.1:5000"
 	@echo "make test    lint, types and all tests, in parallel and in random order"
-	@echo "make clean   delete what these commands have made"
+	@echo "make clean   delete what these commands have made in this folder"
 
 demo: $(INSTALLED)
 	@$(BIN)/flask seed demo --if-empty

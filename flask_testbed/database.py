@@ -35,9 +35,6 @@ UNFINISHED = "flask_testbed_new_"
 #: Templates: the prefix and a fingerprint of all that made them.
 TEMPLATE = "flask_testbed_template_"
 
-#: What follows a test database's name in those of concurrent runs and of workers.
-NAMES_OF_RUNS = r"(_\d+)?(_gw\d+)?"
-
 _MARK = "flask-testbed: "
 
 Statement = LiteralString | sql.SQL | sql.Composed

@@ -64,15 +64,19 @@ class Route:
 
     @contextmanager
     def detour(self, url: URL) -> Iterator[None]:
-        """Lead this thread to another database for a while. No connection to it survives."""
-        shown = self.engine.url
+        """Lead this thread to another database for a while. No connection to it survives.
+
+        It is done in the middle of a connect, too, whose pool may allow no second connection.
+        """
+        shown, pool = self.engine.url, self.engine.pool
+        self.engine.pool = pool.recreate()
         self._detour.url = self.engine.url = url
         self._detour.opened = []
         try:
             yield
         finally:
             self._detour.url = None
-            self.engine.url = shown
+            self.engine.url, self.engine.pool = shown, pool
             for connection in self._detour.opened:
                 connection.close()
 
@@ -129,7 +133,7 @@ class Strays:
     """
 
     def __init__(self) -> None:
-        self.routes: WeakKeyDictionary[Flask, Route] = WeakKeyDictionary()
+        self.states: WeakKeyDictionary[Flask, State] = WeakKeyDictionary()
 
     def listen(self) -> None:
         """Begin, for every engine of the process."""
@@ -146,14 +150,27 @@ class Strays:
     ) -> None:
         if hasattr(dialect, ROUTED) or dialect.name != "postgresql":
             return
-        for app, route in list(self.routes.items()):
+        # psycopg 2 and 3 say dbname, others database.
+        place = {"dbname": parameters.get("database"), **parameters}
+        for app, state in list(self.states.items()):
             shown = make_url(app.config["SQLALCHEMY_DATABASE_URI"])
-            for url in (route.own, shown):
-                if is_same_place(parameters, connect_parameters(url)):
-                    destination = route.destination()
-                    if destination is not None:
-                        redirect(parameters, url, destination)
+            for url in (state.own_url, shown):
+                if is_same_place(place, connect_parameters(url)):
+                    _lead_to(state.route, url, dialect, parameters)
                     return
+
+
+def _lead_to(route: Route, url: URL, dialect: Dialect, parameters: dict[str, Any]) -> None:
+    destination = route.destination()
+    if destination is None:
+        return
+    if dialect.driver != "psycopg":
+        raise SettingsError(
+            f"An engine for the application's own database uses the driver {dialect.driver!r};"
+            " the testbed supports psycopg 3 alone. Write its URL as"
+            " postgresql+psycopg://user:password@host:5432/name."
+        )
+    redirect(parameters, url, destination)
 
 
 @dataclass

@@ -7,7 +7,6 @@ A database may be dropped, reset or overwritten only if all of these hold, and
 from __future__ import annotations
 
 import os
-import re
 import socket
 from ipaddress import ip_address
 from typing import Any
@@ -16,9 +15,8 @@ from sqlalchemy.engine import URL
 
 from .errors import RefusedError
 from .server import connect_parameters
-from .settings import Target
+from .settings import DISPOSABLE, Target
 
-_DISPOSABLE = re.compile(r".+_test(_\d+)?(_gw\d+)?")
 _SYSTEM = {"postgres", "template0", "template1"}
 _WAY_OUT = (
     "Point TEST_DATABASE_URL at a database of its own whose name ends in '_test';"
@@ -46,7 +44,7 @@ def check_target(target: Target, name: str | None = None) -> None:
             f"Refused: {name!r} is the application's own database (SQLALCHEMY_DATABASE_URI)."
             f" {_WAY_OUT}"
         )
-    if not _DISPOSABLE.fullmatch(name):
+    if not DISPOSABLE.fullmatch(name):
         raise RefusedError(
             f"Refused: the name of {name!r} ({target.source}) does not end in '_test'. {_WAY_OUT}"
         )

@@ -20,6 +20,9 @@ INSTALL = Path(__file__).with_name("reset.sql").read_text()
 #: Seconds that a transaction which is still open after its test gets to end by itself.
 GRACE = 0.2
 
+#: Seconds after which a database that cannot be put back is given up.
+PATIENCE = 10
+
 #: Milliseconds that a reset waits for a lock.
 LOCK_TIMEOUT = 2000
 
@@ -62,8 +65,9 @@ def reset(connection: Connection) -> list[str]:
     :raises IsolationError: something holds a lock and cannot be ended.
     """
     ended: list[str] = []
-    patience = time.monotonic() + GRACE
-    while True:
+    started = time.monotonic()
+    patience = started + GRACE
+    while time.monotonic() < started + PATIENCE:
         answer = _call(connection)
         if answer is None:
             return ended
@@ -74,6 +78,10 @@ def reset(connection: Connection) -> list[str]:
             ended += _end(connection, [int(pid) for pid in detail.split(",")])
             patience = time.monotonic() + GRACE
         time.sleep(0.002)
+    raise IsolationError(
+        "The test's database cannot be put back: other sessions begin transactions on it again"
+        f" and again. They were: {'; '.join(ended)}. Join the test's threads."
+    )
 
 
 def _call(connection: Connection) -> str | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import secrets
 import sys
 from collections.abc import Callable, Generator
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -25,8 +26,7 @@ from sqlalchemy.pool import Pool
 from . import fixtures
 from .development import target_of
 from .engines import State, attach
-from .errors import IsolationError, SettingsError, TestbedError
-from .guards import is_same_database
+from .errors import IsolationError, TestbedError
 from .requests import isolate_requests
 from .sandbox import Keeping, Sandbox
 from .server import shown
@@ -34,19 +34,22 @@ from .server import shown
 _PLUGIN = "flask-testbed-session"
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     """Add the options."""
     group = parser.getgroup("flask-testbed", "test databases (flask-testbed)")
-    group.addoption(
-        "--reuse-db",
-        action="store_true",
-        help="use the test database of the last such run, if its schema is current, and keep it",
-    )
-    group.addoption(
-        "--create-db",
-        action="store_true",
-        help="with --reuse-db: make the database anew all the same",
-    )
+    # pytest-django has the same two, which then do for both.
+    if not pluginmanager.hasplugin("django"):
+        group.addoption(
+            "--reuse-db",
+            action="store_true",
+            help="use the test database of the last such run, if its schema is current, and keep"
+            " it",
+        )
+        group.addoption(
+            "--create-db",
+            action="store_true",
+            help="with --reuse-db: make the database anew all the same",
+        )
     group.addoption(
         "--keep-db",
         action="store_true",
@@ -100,18 +103,26 @@ class Session:
 
         def init_and_adopt(db: SQLAlchemy, app: Flask) -> None:
             init_app(db, app)
-            if _is_postgresql(db, app):
+            if _uses_postgresql(app):
                 self.adopt(app)
 
         SQLAlchemy.init_app = init_and_adopt  # type: ignore[method-assign, assignment]
 
     def close(self) -> None:
         """Drop the databases, note where those are that are kept, and stop watching."""
-        for sandbox in self._sandboxes.values():
-            kept = sandbox.close()
-            if kept is not None:
-                self._kept.append(shown(kept))
-        self._sandboxes.clear()
+        with ExitStack() as last:
+            # Whatever fails, everything else is given back.
+            last.callback(self._unwatch)
+            for sandbox in self._sandboxes.values():
+                last.callback(self._close, sandbox)
+            self._sandboxes.clear()
+
+    def _close(self, sandbox: Sandbox) -> None:
+        kept = sandbox.close()
+        if kept is not None:
+            self._kept.append(shown(kept))
+
+    def _unwatch(self) -> None:
         if self._init_app is not None:
             event.remove(Engine, "do_connect", self._refuse_connection)
             event.remove(Pool, "checkout", self._refuse_connection)
@@ -128,15 +139,15 @@ class Session:
         if has_app_context() and current_app == app:
             # Its session may hold a connection to the application's own database.
             app.extensions["sqlalchemy"].session.remove()
-        state = attach(app)
         try:
+            state = attach(app)
             sandbox = self._sandbox(app, state)
         except TestbedError as error:
             self._stop(error)
         sandbox.redirect(app, state)
         for route in state.routes.values():
-            shares = is_same_database(route.own, state.own_url)
-            route.to_test = partial(self._resolve, sandbox) if shares else self._refuse_bind
+            if route.to_test is not None:
+                route.to_test = partial(self._resolve, route.to_test)
         isolate_requests(app)
         self._applications.add(app)
         self._new.append(app)
@@ -161,21 +172,12 @@ class Session:
         early = getattr(self._config.known_args_namespace, name, False)
         return bool(getattr(self._config.option, name, early))
 
-    def _resolve(self, sandbox: Sandbox) -> URL:
+    def _resolve(self, url: Callable[[], URL]) -> URL:
         """Where to connect to."""
         try:
-            return sandbox.url()
+            return url()
         except TestbedError as error:
             self._stop(error)
-
-    def _refuse_bind(self) -> NoReturn:
-        self._stop(
-            SettingsError(
-                "A bind of SQLALCHEMY_BINDS leads to another database than"
-                " SQLALCHEMY_DATABASE_URI, and test databases for binds are not supported yet."
-                " Point the bind at the same database in tests."
-            )
-        )
 
     def _stop(self, error: TestbedError) -> NoReturn:
         """End the run in one sentence: without a database there is no sense in going on.
@@ -224,7 +226,8 @@ class Session:
     def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Generator[None, Any, Any]:
         """Adopt what the ``app`` fixture returns, if it was made before pytest began."""
         value = yield
-        if fixturedef.argname == "app" and isinstance(value, Flask):
+        is_app = fixturedef.argname == "app" and isinstance(value, Flask)
+        if is_app and _uses_postgresql(value):
             self.adopt(value)
         return value
 
@@ -299,9 +302,13 @@ class Session:
                 attach(app).db.session.remove()
 
 
-def _is_postgresql(db: SQLAlchemy, app: Flask) -> bool:
+def _uses_postgresql(app: Flask) -> bool:
+    """Whether any of an application's engines, if it has some, is for PostgreSQL."""
+    if "sqlalchemy" not in app.extensions:
+        return False
     with app.app_context():
-        return None in db.engines and db.engine.dialect.name == "postgresql"
+        engines = app.extensions["sqlalchemy"].engines.values()
+        return any(engine.dialect.name == "postgresql" for engine in engines)
 
 
 def _worker(config: pytest.Config) -> str:

@@ -19,9 +19,9 @@ from sqlalchemy.engine import Engine
 #: Statements of this many repetitions, from one place, are called by their name.
 REPEATED = 2
 
+_KINDS = ("stdlib", "platstdlib", "purelib", "platlib")
 _LIBRARIES = tuple(
-    str(Path(path)) + os.sep
-    for path in {*sysconfig.get_paths().values(), str(Path(__file__).parent)}
+    str(Path(path)).removesuffix("queries.py").rstrip(os.sep) + os.sep for path in (*map(sysconfig.get_path, _KINDS), __file__)
 )
 _TRANSACTION = ("SAVEPOINT ", "RELEASE SAVEPOINT ", "ROLLBACK TO SAVEPOINT ")
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 import threading
 import warnings
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 from weakref import WeakSet
 
 import psycopg
@@ -16,14 +18,14 @@ from sqlalchemy import event
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import Pool
 
-from .database import NAMES_OF_RUNS, TEMPLATE, Cluster, Found, Mark
-from .engines import Route, State, Strays
-from .errors import TestbedWarning
-from .guards import check_target
+from .database import TEMPLATE, Cluster, Found, Mark
+from .engines import State, Strays
+from .errors import SettingsError, TestbedWarning
+from .guards import check_target, is_same_database
 from .isolation import ConnectionLost, NeedsClone, prepare, reset
 from .schema import find_schema
 from .server import Connection
-from .settings import Target
+from .settings import NAMES_OF_RUNS, Target
 from .template import full_fingerprint, hold_template, release_template
 
 
@@ -72,21 +74,24 @@ class Sandbox:
     _resetter: Connection | None = field(default=None, init=False, repr=False)
     _strays: Strays = field(default_factory=Strays, init=False, repr=False)
     _out: WeakSet[psycopg.Connection[Any]] = field(default_factory=WeakSet, init=False, repr=False)
+    _pid: int = field(default_factory=os.getpid, init=False, repr=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False)
 
     def redirect(self, app: Flask, state: State) -> None:
-        """Send an application's engine here. The database is made when it first connects."""
+        """Send an application's engines here. The database is made when one first connects."""
         self._watch()
-        state.route.to_test = self.url
-        # What is in the pool leads to the application's own database.
-        state.route.engine.dispose()
-        self._strays.routes[app] = state.route
+        for route in state.routes.values():
+            shares = is_same_database(route.own, state.own_url)
+            route.to_test = self.url if shares else _refuse_bind
+            # What is in the pool leads to the application's own database.
+            route.engine.dispose()
+        self._strays.states[app] = state
         name = self.name or self.target.name
-        self._show(app, state.route, Cluster.of(self.target).url.set(database=name))
+        self._show(app, state, Cluster.of(self.target).url.set(database=name))
 
-    def _show(self, app: Flask, route: Route, url: URL) -> None:
+    def _show(self, app: Flask, state: State, url: URL) -> None:
         """Let nobody who looks at the engine or the configuration find the application's own."""
-        route.engine.url = url
+        state.route.engine.url = url
         app.config["SQLALCHEMY_DATABASE_URI"] = url.render_as_string(hide_password=False)
 
     def url(self) -> URL:
@@ -108,7 +113,7 @@ class Sandbox:
         :raises IsolationError: it cannot be undone.
         """
         with self._lock:
-            if not self.used or self.name is None:
+            if not self.used or self.name is None or self._pid != os.getpid():
                 return
             try:
                 ended = self._reset()
@@ -131,20 +136,33 @@ class Sandbox:
         :returns: the URL of a database that is kept.
         """
         with self._lock:
-            self._unwatch()
-            self._dispose()
-            if self._resetter is not None:
-                self._resetter.close()
-                self._resetter = None
-            if self._cluster is None or self.name is None:
-                return None
-            kept = self._leave(self._cluster, self.name)
-            self.name = None
-            return kept
+            if self._pid != os.getpid():
+                return None  # a fork has come to its end: the database is its parent's
+            with ExitStack() as last:
+                if self._cluster is not None:
+                    last.callback(self._cluster.close)
+                if self._template:
+                    last.callback(self._release)
+                self._unwatch()
+                self._dispose()
+                if self._resetter is not None:
+                    self._resetter.close()
+                if self._cluster is None or self.name is None:
+                    return None
+                kept = self._leave(self._cluster, self.name)
+                self.name = None
+                return kept
+
+    def _release(self) -> None:
+        # On a server of somebody else's, nothing stays that nobody asked for.
+        if self._cluster is not None:
+            release_template(self._cluster, self._template, keep=self.target.embedded)
+        self._template = ""
 
     def _dispose(self) -> None:
-        for route in list(self._strays.routes.values()):
-            route.engine.dispose()
+        for state in list(self._strays.states.values()):
+            for route in state.routes.values():
+                route.engine.dispose()
 
     # Watching
 
@@ -176,23 +194,24 @@ class Sandbox:
 
     def _open(self) -> None:
         check_target(self.target)
-        cluster = Cluster.of(self.target)
+        self._cluster = Cluster.of(self.target)
         try:
-            self._refuse_somebodys(cluster)
-            self._prepare(cluster)
+            self._refuse_somebodys(self._cluster)
+            self._prepare(self._cluster)
+            if self.used:
+                self.put_back()
         except BaseException:
-            try:
-                if self._template:
-                    release_template(cluster, self._template, keep=self.target.embedded)
-            finally:
-                self._template = ""
-                cluster.close()
+            self._give_up(self._cluster)
             raise
-        self._cluster = cluster
-        for app, route in list(self._strays.routes.items()):
-            self._show(app, route, cluster.url.set(database=self.name))
-        if self.used:
-            self.put_back()
+        for app, state in list(self._strays.states.items()):
+            self._show(app, state, self._cluster.url.set(database=self.name))
+
+    def _give_up(self, cluster: Cluster) -> None:
+        self.name = None
+        with ExitStack() as last:
+            last.callback(cluster.close)
+            if self._template:
+                self._release()
 
     def _prepare(self, cluster: Cluster) -> None:
         self._drop_leftovers(cluster)
@@ -236,7 +255,8 @@ class Sandbox:
             return False
         if self._is_current(found):
             return True
-        return (found.mark.kind == "run" or self.keeping.reuse) and not found.connections
+        disposable = found.mark.kind in {"run", "left"} or self.keeping.reuse
+        return disposable and not found.connections
 
     def _make(self, cluster: Cluster, name: str, found: Found | None) -> None:
         check_target(self.target, name)
@@ -301,10 +321,18 @@ class Sandbox:
         self._cluster.clone(self._template, self.name, Mark.make(self._kind, self._fingerprint))
 
     def _leave(self, cluster: Cluster, name: str) -> URL | None:
-        kept = self.keeping.keep or self.keeping.reuse
-        if not kept:
-            cluster.drop(name)
-        # On a server of somebody else's, nothing stays that nobody asked for.
-        release_template(cluster, self._template, keep=self.target.embedded)
-        cluster.close()
-        return cluster.url.set(database=name) if kept else None
+        if self.keeping.reuse:
+            return cluster.url.set(database=name)
+        if self.keeping.keep:
+            cluster.mark(name, Mark.make("left", self._fingerprint))
+            return cluster.url.set(database=name)
+        cluster.drop(name)
+        return None
+
+
+def _refuse_bind() -> NoReturn:
+    raise SettingsError(
+        "A bind of SQLALCHEMY_BINDS leads to another database than SQLALCHEMY_DATABASE_URI, and"
+        " test databases for binds are not supported yet. Point the bind at the same database"
+        " in tests."
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -23,8 +22,7 @@ from .factories import EXTENSION as FACTORIES
 from .factories import BaseFactory, FactoriesState, trait_names
 from .seeds import EXTENSION as SCENARIOS
 from .seeds import Scenario, Scenarios, SeedReport, check_reset, play, reach
-
-_TEST_DATABASE = re.compile(r".+_test(_\d+)?(_gw\d+)?")
+from .settings import DISPOSABLE
 
 
 class ScenarioGroup(AppGroup):
@@ -158,7 +156,7 @@ def _play(
 
 def _confirm_reset(app: Flask, url: URL) -> None:
     """Ask, unless the database is the embedded one of this project, or one for tests."""
-    if is_development(url, app.instance_path) or _TEST_DATABASE.fullmatch(url.database or ""):
+    if is_development(url, app.instance_path) or DISPOSABLE.fullmatch(url.database or ""):
         return
     where = url.render_as_string(hide_password=True)
     if not _is_terminal(sys.stdin):

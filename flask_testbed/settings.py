@@ -24,6 +24,12 @@ from .errors import SettingsError
 
 SUFFIX = "_test"
 
+#: What follows a test database's name in those of concurrent runs and of workers, as a pattern.
+NAMES_OF_RUNS = r"(_\d+)?(_gw\d+)?"
+
+#: The names that a database must have to be dropped or reset.
+DISPOSABLE = re.compile(f".+{SUFFIX}{NAMES_OF_RUNS}")
+
 #: PostgreSQL keeps 63 bytes of a name (https://www.postgresql.org/docs/current/limits.html);
 #: the longest thing appended to one is ``_99_gw999``, for a worker of a concurrent run.
 LONGEST_NAME = 63 - len("_99_gw999")

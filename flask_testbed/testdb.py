@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from flask import Flask
 from sqlalchemy.engine import URL
 
-from .database import NAMES_OF_RUNS, TEMPLATE, UNFINISHED, Cluster, Found, Mark
+from .database import TEMPLATE, UNFINISHED, Cluster, Found, Mark
 from .development import target_of
 from .embedded import psql
 from .engines import Strays, attach
@@ -22,6 +22,7 @@ from .errors import DatabaseError, RefusedError
 from .guards import check_target
 from .schema import find_schema
 from .server import address, shown
+from .settings import NAMES_OF_RUNS
 from .template import full_fingerprint, hold_template, release_template
 
 
@@ -81,11 +82,14 @@ class TestDatabase:
         started = time.perf_counter()
         with self._cluster() as cluster, self._locked(cluster, self.target.name):
             found = cluster.find(self.target.name)
-            if found is not None and not self._is_leftover(cluster, found):
+            existed = found is not None and cluster.check_mark(found).kind == "kept"
+            if found is not None and existed:
                 self._check_current(cluster, found)
             else:
+                if found is not None:
+                    self._check_unused(cluster, found, force=False)
                 self._replace(cluster, found)
-            return self._created(cluster, started, existed=bool(found))
+            return self._created(cluster, started, existed=existed)
 
     def reset(self, *, force: bool = False) -> Created:
         """Empty the test database: a new clone of the template takes its place.
@@ -193,7 +197,7 @@ class TestDatabase:
     def _replace(self, cluster: Cluster, found: Found | None) -> None:
         schema = find_schema(self._app, self._state)
         strays = Strays()
-        strays.routes[self._app] = self._state.route
+        strays.states[self._app] = self._state
         strays.listen()
         try:
             template = hold_template(self._app, self._state, cluster, schema)
@@ -207,10 +211,6 @@ class TestDatabase:
         finally:
             # On a server of somebody else's, nothing stays that nobody asked for.
             release_template(cluster, template, keep=self.target.embedded)
-
-    def _is_leftover(self, cluster: Cluster, found: Found) -> bool:
-        """Whether it was made by a run that is over."""
-        return cluster.check_mark(found).kind == "run" and not found.connections
 
     def _check_current(self, cluster: Cluster, found: Found) -> None:
         fingerprint = full_fingerprint(cluster, find_schema(self._app, self._state))

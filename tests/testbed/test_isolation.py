@@ -64,7 +64,7 @@ class Country(db.Model):
 
     id: Mapped[int] = mapped_column(sa.Identity(always=True), primary_key=True)
     code: Mapped[str] = mapped_column(unique=True)
-    shout: Mapped[str] = mapped_column(sa.Computed("upper(code)"))
+    shout: Mapped[str] = mapped_column(sa.Computed("upper(code)", persisted=True))
 
 
 class City(db.Model):
