@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -21,7 +20,7 @@ REPEATED = 2
 
 _KINDS = ("stdlib", "platstdlib", "purelib", "platlib")
 _LIBRARIES = tuple(
-    str(Path(path)).removesuffix("queries.py").rstrip(os.sep) + os.sep for path in (*map(sysconfig.get_path, _KINDS), __file__)
+    f"{folder}{os.sep}" for folder in (*map(sysconfig.get_path, _KINDS), os.path.dirname(__file__))
 )
 _TRANSACTION = ("SAVEPOINT ", "RELEASE SAVEPOINT ", "ROLLBACK TO SAVEPOINT ")
 

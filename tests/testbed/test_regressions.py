@@ -11,6 +11,7 @@ import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import psycopg
@@ -21,6 +22,7 @@ from sqlalchemy.engine import make_url
 from flask_testbed import embedded
 from flask_testbed.database import TEMPLATE
 from flask_testbed.embedded import EmbeddedServer
+from flask_testbed.engines import Strays, attach
 from flask_testbed.errors import ServerError, SettingsError
 from flask_testbed.guards import is_same_database
 from flask_testbed.server import connect, connect_parameters, shown
@@ -736,3 +738,106 @@ def test_a_server_that_stops_is_not_taken_for_one_that_runs(home: Path) -> None:
         finally:
             server.release()
         time.sleep(0.005 * (n % 3))
+
+
+# What a review has found
+
+
+def test_a_pool_of_one_connection_is_enough(stock: Stock, project: Project) -> None:
+    """The database is made in the middle of a connect."""
+    toyapp = (project.root / "toyapp.py").read_text()
+    options = "{'pool_size': 1, 'max_overflow': 0, 'pool_timeout': 2}"
+    project.write(
+        toyapp=toyapp.replace(
+            "db.init_app(app)",
+            f"app.config['SQLALCHEMY_ENGINE_OPTIONS'] = {options}\n    db.init_app(app)",
+        ),
+        test_it="from models import add\n\ndef test_it(app):\n    add('x')\n",
+    )
+
+    assert project.pytest(DATABASE_URL=stock.url("own")).counts() == {"passed": 1}
+
+
+def test_an_application_without_flask_sqlalchemy_is_left_alone(project: Project) -> None:
+    project.write(
+        conftest="""
+            import flask, pytest
+
+            @pytest.fixture
+            def app():
+                return flask.Flask("plain")
+        """,
+        test_it="def test_it(client):\n    assert client.get('/').status_code == 404\n",
+    )
+
+    assert project.pytest().counts() == {"passed": 1}
+
+
+def test_a_bind_beside_another_database_is_refused(stock: Stock, project: Project) -> None:
+    toyapp = (project.root / "toyapp.py").read_text()
+    project.write(
+        toyapp=toyapp.replace(
+            "db.init_app(app)",
+            "app.config['SQLALCHEMY_BINDS'] = {'other': os.environ['OTHER_URL']}\n    "
+            "app.config['SQLALCHEMY_DATABASE_URI'] = 'sqlite://'\n    db.init_app(app)",
+        ),
+        test_it="def test_it(app):\n    pass\n",
+    )
+    own = stock.create("own")
+
+    outcome = project.pytest(
+        OTHER_URL=stock.url("own").replace("postgresql:", "postgresql+psycopg:")
+    )
+
+    assert "sqlite" in outcome.text
+    assert outcome.status == 1
+    own.assert_untouched()
+
+
+@pytest.mark.parametrize("key", ["dbname", "database"])
+def test_a_stray_engine_of_another_driver_is_refused(toys: Toys, key: str) -> None:
+    app = toys.app("postgresql://localhost/own")
+    state = attach(app)
+    state.route.to_test = lambda: make_url("postgresql+psycopg://localhost/own_test")
+    strays = Strays()
+    strays.states[app] = state
+    dialect = SimpleNamespace(name="postgresql", driver="another")
+
+    with pytest.raises(SettingsError, match="uses the driver 'another'"):
+        strays._lead(dialect, None, (), {"host": "127.0.0.1", key: "own"})  # type: ignore[arg-type]
+
+    strays._lead(dialect, None, (), {"host": "127.0.0.1", key: "else"})  # type: ignore[arg-type]
+
+
+def test_what_one_worker_keeps_another_does_not_drop(stock: Stock, project: Project) -> None:
+    project.write(
+        test_it="""
+            import pytest, time
+            from models import add
+
+            @pytest.mark.parametrize("n", range(2))
+            def test_it(app, n, worker_id):
+                time.sleep(1 if worker_id == "gw1" else 0)
+                add("x")
+        """
+    )
+
+    outcome = project.pytest("-n2", "--keep-db", DATABASE_URL=stock.url("own"))
+
+    kept = [name for name in stock.databases() if name.startswith("own_test")]
+    assert outcome.text.count("Test database kept:") == len(kept) == 2
+
+    assert project.pytest(DATABASE_URL=stock.url("own")).counts() == {"passed": 2}
+
+
+def test_create_does_not_take_over_what_a_run_has_left_while_somebody_looks(
+    stock: Stock, toys: Toys, project: Project
+) -> None:
+    project.write(test_it="from models import add\n\ndef test_it(app):\n    add('x')\n")
+    project.pytest("--keep-db", DATABASE_URL=stock.url("own"))
+    app = toys.app(stock.url("own"))
+
+    with stock.connect("own_test"):
+        toys.run(app, "test-db", "create").assert_says("is in use by boss")
+
+    assert toys.run(app, "test-db", "create").out.startswith("Created own_test")
