@@ -49,12 +49,14 @@ def create() -> None:
       flask test-db create
     """
     created = _database().create()
-    verb = "Found" if created.existed else "Created"
-    click.echo(_sentence(verb, created))
+    if created.existed:
+        click.echo(f"{created.name} is there already, with the current schema: nothing to do.")
+    else:
+        click.echo(_sentence("Created", created))
 
 
 @test_db.command()
-@click.option("--force", is_flag=True, help="End the connections of others.")
+@click.option("--force", is_flag=True, help="End the connections of other programs.")
 def reset(force: bool) -> None:
     """Empty the test database, and bring its schema up to date.
 
@@ -67,7 +69,7 @@ def reset(force: bool) -> None:
 
 @test_db.command()
 @click.option("--yes", is_flag=True, help="Drop it even if the testbed has not made it.")
-@click.option("--force", is_flag=True, help="End the connections of others.")
+@click.option("--force", is_flag=True, help="End the connections of other programs.")
 def drop(yes: bool, force: bool) -> None:
     """Drop the test database, and those that runs have left.
 
@@ -96,10 +98,11 @@ def status(as_json: bool) -> None:
     rows = database.status()
     if as_json:
         click.echo(json.dumps([asdict(row) for row in rows], indent=2))
-    elif rows:
+        return
+    if rows:
         click.echo(_status_table(rows))
-    else:
-        click.echo(f"No test database. Make {database.target.name} with: flask test-db create")
+    if not any(row.name == database.target.name for row in rows):
+        click.echo(f"There is no {database.target.name}. Make it with: flask test-db create")
 
 
 @test_db.command()
@@ -133,6 +136,8 @@ def shell(arguments: tuple[str, ...]) -> None:
 @test_db.command()
 def serve() -> None:
     """Keep the embedded server up for other tools, until Ctrl-C.
+
+    The test database is made, if it is not there yet.
 
     \b
     Example:
@@ -179,15 +184,14 @@ def test(arguments: tuple[str, ...]) -> None:
 
 
 def _sentence(verb: str, created: Created) -> str:
-    current = ", which is there already and current," if created.existed else ""
     return (
-        f"{verb} {created.name}{current} on {created.where}: {created.tables} tables"
-        f" from the {created.source}, in {created.seconds * 1000:,.0f} ms."
+        f"{verb} {created.name} on {created.where}: {created.tables} tables from the"
+        f" {created.source}, in {created.seconds * 1000:,.0f} ms."
     )
 
 
 def _status_table(rows: list[Row]) -> str:
-    headings = ["database", "kind", "schema", "made by", "at", "kB", "connections", "in use"]
+    headings = ["database", "kind", "schema", "made by", "made at", "kB", "connections", "in use"]
     cells = [
         [
             row.name,

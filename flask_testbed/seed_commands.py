@@ -100,7 +100,12 @@ def _command(scenario: Scenario) -> click.Command:
         ),
         click.option("--reset", is_flag=True, help="Empty the application's tables first."),
         click.option("--if-empty", is_flag=True, help="Leave data that is there, and succeed."),
-        click.option("--yes", "-y", is_flag=True, help="Do not ask before tables are emptied."),
+        click.option(
+            "--yes",
+            "-y",
+            is_flag=True,
+            help="With --reset: do not ask. (On the embedded server it never asks.)",
+        ),
         click.option("--dry-run", is_flag=True, help="Play it, and write nothing."),
     ]
 

@@ -323,8 +323,8 @@ def _expect_empty(session: Session, tables: Iterable[Table]) -> None:
         more = f", and {len(full) - 1} other tables are not empty either" if full[1:] else ""
         raise NotEmptyError(
             f"The table {full[0].name!r} of the database {_database(session)!r} already holds"
-            f" {_count(session, full[0]):,} rows{more}. To empty the application's tables first,"
-            " add --reset."
+            f" {_count(session, full[0]):,} rows{more}. To replace what is in the application's"
+            " tables, add --reset; to keep it, --if-empty."
         )
 
 

@@ -160,7 +160,9 @@ class TestDatabase:
     def serving(self) -> Iterator[URL]:
         """Keep the embedded server up meanwhile; yields the URL of the test database.
 
-        :raises DatabaseError: the server is not the embedded one, or there is no test database.
+        Makes that database, if it is not there.
+
+        :raises DatabaseError: the server is not the embedded one.
         """
         if not self.target.embedded:
             raise DatabaseError(
@@ -169,7 +171,7 @@ class TestDatabase:
             )
         with self._cluster() as cluster:
             if cluster.find(self.target.name) is None:
-                raise DatabaseError(self._absent())
+                self.create()
             yield cluster.url
 
     # Parts

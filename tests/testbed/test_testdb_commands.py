@@ -65,7 +65,7 @@ def test_create_again_finds_it_and_leaves_it(stock: Stock, toys: Toys, shop: Fla
     outcome = toys.run(shop, "test-db", "create")
 
     assert outcome.status == 0
-    assert outcome.out.startswith("Found own_test, which is there already and current, on ")
+    assert outcome.out.startswith("own_test is there already, with the current schema")
     assert titles(stock) == ["kept"]
 
 
@@ -122,7 +122,7 @@ def test_status_is_a_table(stock: Stock, toys: Toys, shop: Flask) -> None:
     with stock.connect("own_test"):
         shown = toys.run(shop, "test-db", "status")
 
-    assert nothing.out == "No test database. Make own_test with: flask test-db create\n"
+    assert nothing.out == "There is no own_test. Make it with: flask test-db create\n"
     headings, row = shown.out.splitlines()
     assert re.split(r" {2,}", headings) == (
         ["database", "kind", "schema", "made by", "at", "kB", "connections", "in use"]
@@ -237,7 +237,7 @@ def test_manage_and_flask_agree_and_test_leaves_nothing(project: Project, stock:
     dropped = project.run("-m", "flask", "test-db", "drop", **environment)
 
     assert created.out.startswith("Created own_test on ")
-    assert found.out.startswith("Found own_test, which is there already and current, on ")
+    assert found.out.startswith("own_test is there already, with the current schema")
     assert dropped.out == "Dropped own_test.\n"
     assert stock.databases() == before
 
