@@ -125,7 +125,7 @@ def test_status_is_a_table(stock: Stock, toys: Toys, shop: Flask) -> None:
     assert nothing.out == "There is no own_test. Make it with: flask test-db create\n"
     headings, row = shown.out.splitlines()
     assert re.split(r" {2,}", headings) == (
-        ["database", "kind", "schema", "made by", "at", "kB", "connections", "in use"]
+        ["database", "kind", "schema", "made by", "made at", "kB", "connections", "in use"]
     )
     cells = re.split(r" {2,}", row)
     assert cells[:3] == ["own_test", "kept", "current"]
