@@ -16,7 +16,9 @@ from sqlalchemy.engine import make_url
 
 from flask_testbed import template
 from flask_testbed.database import TEMPLATE, UNFINISHED, Cluster, Mark
+from flask_testbed.development import target_of
 from flask_testbed.engines import attach
+from flask_testbed.sandbox import Sandbox
 from flask_testbed.schema import find_schema
 from tests.testbed.conftest import Project, Stock, Toys, finish, toy_db, wait_for
 
@@ -313,3 +315,18 @@ def test_who_looked_before_a_template_was_there_does_not_wait_for_its_users(
         assert second.find(name) is not None
         template.release_template(second, name, keep=False)
         assert second.find(name) is None
+
+
+def test_a_run_keeps_its_name_also_while_nobody_is_connected(stock: Stock, toys: Toys) -> None:
+    app = toys.app(stock.url("own"))
+    state = attach(app)
+    before = stock.databases()
+    with closing(Cluster(make_url(stock.url("own")), "x")) as other:
+        assert other.try_lock("own_test")
+        sandbox = Sandbox(app, state, target_of(app, state))
+        sandbox.redirect(app, state)
+        try:
+            assert sandbox.url().database == "own_test_2"
+        finally:
+            sandbox.close()
+    assert stock.databases() == before
