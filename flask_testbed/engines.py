@@ -69,7 +69,7 @@ class Route:
         It is done in the middle of a connect, too, whose pool may allow no second connection.
         """
         shown, pool = self.engine.url, self.engine.pool
-        self.engine.pool = pool.recreate()
+        self.engine.pool = temporary = pool.recreate()
         self._detour.url = self.engine.url = url
         self._detour.opened = []
         try:
@@ -79,6 +79,7 @@ class Route:
             self.engine.url, self.engine.pool = shown, pool
             for connection in self._detour.opened:
                 connection.close()
+            temporary.dispose()
 
     @property
     def _detour_url(self) -> URL | None:

@@ -240,8 +240,10 @@ class Session:
             self._without_database = ""
             self._end_outer_session()
             self._release_new()
-            for sandbox in self._sandboxes.values():
-                sandbox.put_back()
+            with ExitStack() as last:
+                # What one warns of, or cannot do, must not spare the others.
+                for sandbox in self._sandboxes.values():
+                    last.callback(sandbox.put_back)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(

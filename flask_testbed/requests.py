@@ -30,7 +30,6 @@ class OwnContext:
     """
 
     def __init__(self, app: Flask) -> None:
-        self.app = app
         self.wsgi_app: WSGIApplication = app.wsgi_app
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

@@ -740,6 +740,42 @@ def test_a_server_that_stops_is_not_taken_for_one_that_runs(home: Path) -> None:
         time.sleep(0.005 * (n % 3))
 
 
+def test_a_warning_for_one_application_does_not_spare_the_other(
+    project: Project, stock: Stock
+) -> None:
+    second = (project.root / "toyapp.py").read_text().replace("models", "models2")
+    models = (project.root / "models.py").read_text().replace('"book"', '"scroll"')
+    project.write(
+        toyapp2=second,
+        models2=models,
+        test_it="""
+            import models, models2, toyapp2
+
+            OTHER = toyapp2.create_app()
+
+            def test_leaves_a_transaction_open(app):
+                models.add("book")
+                global forgotten
+                with OTHER.app_context():
+                    forgotten = models2.db.engine.connect()
+                statement = "INSERT INTO scroll (title) VALUES ('x')"
+                forgotten.execute(models2.db.text(statement))
+
+            def test_both_are_put_back(app):
+                assert models.titles() == []
+                with OTHER.app_context():
+                    assert models2.titles() == []
+                forgotten.invalidate()
+                forgotten.close()
+        """,
+    )
+
+    outcome = project.pytest("-W", "error", DATABASE_URL=stock.url("own"))
+
+    assert outcome.counts() == {"passed": 2, "error": 1}, outcome.text
+    assert "A transaction was left open" in outcome.text
+
+
 # What a review has found
 
 
