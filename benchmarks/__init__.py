@@ -1,0 +1,1 @@
+"""Side-by-side measurements: each peer and the floor in one run, interleaved."""
