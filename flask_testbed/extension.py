@@ -7,7 +7,8 @@ from flask import Flask
 from .database_commands import test, test_db
 from .development import DevelopmentDatabase, is_development
 from .engines import attach
-from .seed_commands import factories, seed
+from .factory_commands import factories
+from .seed_commands import seed
 
 
 class Testbed:

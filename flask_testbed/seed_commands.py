@@ -1,8 +1,7 @@
-"""The commands ``seed`` and ``factories``."""
+"""The command ``seed``, which has each scenario as a command of its own."""
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -17,9 +16,7 @@ from sqlalchemy import URL
 
 from .commands import table
 from .development import is_development
-from .errors import FactoryError, NotEmptyError, SeedError
-from .factories import EXTENSION as FACTORIES
-from .factories import BaseFactory, FactoriesState, trait_names
+from .errors import NotEmptyError, SeedError
 from .seeds import EXTENSION as SCENARIOS
 from .seeds import Scenario, Scenarios, SeedReport, check_reset, play, reach
 from .settings import DISPOSABLE
@@ -191,50 +188,3 @@ def summary(report: SeedReport) -> str:
         f" random seed {report.random_seed}, in {report.seconds:.1f} s"
         f" ({report.rows_per_second:,.0f} rows/s).{nothing}"
     )
-
-
-@click.group("factories", cls=AppGroup)
-def factories() -> None:
-    """Look at the application's factories.
-
-    \b
-    Example:
-      flask factories list
-    """
-
-
-@factories.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for another program.")
-def list_factories(as_json: bool) -> None:
-    """Show every factory with its model, its table and its traits.
-
-    \b
-    Example:
-      flask factories list --json
-    """
-    described = [_described(name, factory) for name, factory in _named_factories()]
-    if as_json:
-        click.echo(json.dumps(described, indent=2))
-        return
-    rows = [[*map(str, list(row.values())[:3]), ", ".join(row["traits"])] for row in described]
-    click.echo(table(["factory", "model", "table", "traits"], rows))
-
-
-def _named_factories() -> list[tuple[str, type[BaseFactory[Any]]]]:
-    state: FactoriesState | None = current_app.extensions.get(FACTORIES)
-    if state is None:
-        raise FactoryError(
-            f"The application {current_app.name!r} has no factories:"
-            " call `factories.init_app(app, db)` for it."
-        )
-    return [(state.factories.name_of(factory), factory) for factory in state.factories]
-
-
-def _described(name: str, factory: type[BaseFactory[Any]]) -> dict[str, Any]:
-    model = factory._meta.model
-    return {
-        "factory": name,
-        "model": model.__name__,
-        "table": str(getattr(model, "__tablename__", "")),
-        "traits": trait_names(factory),
-    }

@@ -37,6 +37,7 @@ ORDER = [
     "seeds",
     "commands",
     "database_commands",
+    "factory_commands",
     "seed_commands",
     "extension",
     "queries",

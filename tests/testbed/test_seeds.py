@@ -20,7 +20,7 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
-from flask_testbed import development_url, seed_commands, seeds
+from flask_testbed import development_url, factory_commands, seed_commands, seeds
 from flask_testbed.declarations import Ago, Uuid
 from flask_testbed.errors import RefusedError, SeedError
 from flask_testbed.factories import BaseFactory, Factories
@@ -119,7 +119,7 @@ def toy_app() -> Flask:
     factories.init_app(app, db)
     scenarios.init_app(app)
     app.cli.add_command(seed_commands.seed)
-    app.cli.add_command(seed_commands.factories)
+    app.cli.add_command(factory_commands.factories)
     return app
 
 
