@@ -55,6 +55,8 @@ class Route:
         """Has the application's own database ready; ``None`` leaves that to whoever keeps it."""
         self.to_test: Callable[[], URL] | None = None
         """Has a test database ready. Once it is set, nothing leads to the application's own."""
+        self.share: Callable[[dict[str, Any]], Any] = _share_nothing
+        """Gives a connection to the test database in place of a new one, or ``None``."""
         self._detour = threading.local()
         # Listeners to all engines are told the dialect, not the engine.
         setattr(engine.dialect, ROUTED, True)
@@ -91,19 +93,35 @@ class Route:
         resolve = self.to_test or self.to_own
         return self._detour_url or (resolve() if resolve else None)
 
+    @property
+    def leads(self) -> bool:
+        """Whether it leads elsewhere than the application says."""
+        return (self._detour_url or self.to_test or self.to_own) is not None
+
+    def lead(self, parameters: dict[str, Any], own: URL) -> Any:
+        """Lead a connection that is about to be made.
+
+        :param parameters: those of the connection, which are changed.
+        :param own: where they lead.
+        :returns: a connection to take instead, or ``None`` to make one.
+        """
+        url = self.destination()
+        if url is None:
+            return None
+        redirect(parameters, own, url)
+        if self._detour_url is not None:
+            return None
+        self.engine.url = url
+        return self.share(parameters)
+
     def _connect(
         self,
         dialect: Dialect,
         record: ConnectionPoolEntry,
         arguments: tuple[Any, ...],
         parameters: dict[str, Any],
-    ) -> None:
-        url = self.destination()
-        if url is None:
-            return
-        if self._detour_url is None:
-            self.engine.url = url
-        redirect(parameters, self.own, url)
+    ) -> Any:
+        return self.lead(parameters, self.own)
 
     def _connected(self, connection: Any, record: ConnectionPoolEntry) -> None:
         if self._detour_url is not None:
@@ -148,30 +166,31 @@ class Strays:
 
     def _lead(
         self, dialect: Dialect, record: Any, arguments: Any, parameters: dict[str, Any]
-    ) -> None:
+    ) -> Any:
         if hasattr(dialect, ROUTED) or dialect.name != "postgresql":
-            return
+            return None
         # psycopg 2 and 3 say dbname, others database.
         place = {"dbname": parameters.get("database"), **parameters}
         for app, state in list(self.states.items()):
             shown = make_url(app.config["SQLALCHEMY_DATABASE_URI"])
             for url in (state.own_url, shown):
                 if is_same_place(place, connect_parameters(url)):
-                    _lead_to(state.route, url, dialect, parameters)
-                    return
+                    return _lead_to(state.route, url, dialect, parameters)
+        return None
 
 
-def _lead_to(route: Route, url: URL, dialect: Dialect, parameters: dict[str, Any]) -> None:
-    destination = route.destination()
-    if destination is None:
-        return
-    if dialect.driver != "psycopg":
+def _share_nothing(parameters: dict[str, Any]) -> None:
+    """Leave it to the dialect to connect."""
+
+
+def _lead_to(route: Route, url: URL, dialect: Dialect, parameters: dict[str, Any]) -> Any:
+    if route.leads and dialect.driver != "psycopg":
         raise SettingsError(
             f"An engine for the application's own database uses the driver {dialect.driver!r};"
             " the testbed supports psycopg 3 alone. Write its URL as"
             " postgresql+psycopg://user:password@host:5432/name."
         )
-    redirect(parameters, url, destination)
+    return route.lead(parameters, url)
 
 
 @dataclass

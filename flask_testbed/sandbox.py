@@ -9,13 +9,14 @@ import threading
 import warnings
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 from weakref import WeakSet
 
 import psycopg
 from flask import Flask
 from sqlalchemy import event
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import Pool
 
 from .database import TEMPLATE, Cluster, Found, Mark
@@ -23,10 +24,15 @@ from .engines import State, Strays
 from .errors import SettingsError, TestbedWarning
 from .guards import check_target, is_same_database
 from .isolation import ConnectionLost, NeedsClone, prepare, reset
+from .rollback import Rollback, SharedConnection
 from .schema import find_schema
 from .server import Connection
+from .sessions import SessionChanges
 from .settings import NAMES_OF_RUNS, Target
 from .template import full_fingerprint, hold_template, release_template
+
+#: How a test's work is undone: by putting rows back, or by never committing.
+Mode = Literal["commit", "rollback"]
 
 
 @dataclass(frozen=True)
@@ -68,10 +74,15 @@ class Sandbox:
     used: bool = field(default=False, init=False)
     """Whether it may not be as it was."""
 
+    mode: Mode = field(default="commit", init=False)
+    """How what is done from now on is undone."""
+
     _cluster: Cluster | None = field(default=None, init=False, repr=False)
     _template: str = field(default="", init=False, repr=False)
     _fingerprint: str = field(default="", init=False, repr=False)
     _resetter: Connection | None = field(default=None, init=False, repr=False)
+    _rollback: Rollback | None = field(default=None, init=False, repr=False)
+    _changes: SessionChanges = field(default_factory=SessionChanges, init=False, repr=False)
     _strays: Strays = field(default_factory=Strays, init=False, repr=False)
     _out: WeakSet[psycopg.Connection[Any]] = field(default_factory=WeakSet, init=False, repr=False)
     _pid: int = field(default_factory=os.getpid, init=False, repr=False)
@@ -83,6 +94,7 @@ class Sandbox:
         for route in state.routes.values():
             shares = is_same_database(route.own, state.own_url)
             route.to_test = self.url if shares else _refuse_bind
+            route.share = self._share
             # What is in the pool leads to the application's own database.
             route.engine.dispose()
         self._strays.states[app] = state
@@ -105,6 +117,15 @@ class Sandbox:
             assert self._cluster is not None
             return self._cluster.url.set(database=self.name)
 
+    def _share(self, parameters: dict[str, Any]) -> SharedConnection | None:
+        """In rollback mode, give the test's one connection to whoever connects."""
+        if self.mode == "commit":
+            self._changes.watch(parameters)
+            return None
+        if self._rollback is None:
+            self._rollback = Rollback()
+        return self._rollback.connect(parameters)
+
     def put_back(self) -> None:
         """Undo what has been done to the database since it was made.
 
@@ -113,15 +134,24 @@ class Sandbox:
         :raises IsolationError: it cannot be undone.
         """
         with self._lock:
-            if not self.used or self.name is None or self._pid != os.getpid():
+            if self._pid != os.getpid():
                 return
-            try:
-                ended = self._reset()
-            except NeedsClone:
-                self._clone_again()
-                ended = []
-            # A connection that outlives the test may write in the next without being asked for.
-            self.used = any(not connection.closed for connection in self._out)
+            with ExitStack() as last:
+                last.callback(self._put_rows_back)
+                if self._rollback is not None:
+                    last.callback(self._rollback.outer.roll_back_all)
+
+    def _put_rows_back(self) -> None:
+        if not self.used or self.name is None:
+            return
+        self._changes.close(self._out)
+        try:
+            ended = self._reset()
+        except NeedsClone:
+            self._clone_again()
+            ended = []
+        # A connection that outlives the test may write in the next without being asked for.
+        self.used = any(not connection.closed for connection in self._out)
         for session in ended:
             warnings.warn(
                 f"A transaction was left open, and has been ended: {session}. Close what the"
@@ -145,6 +175,7 @@ class Sandbox:
                     last.callback(self._release)
                 self._unwatch()
                 self._dispose()
+                self._close_rollback()
                 if self._resetter is not None:
                     self._resetter.close()
                 if self._cluster is None or self.name is None:
@@ -158,6 +189,10 @@ class Sandbox:
         if self._cluster is not None:
             release_template(self._cluster, self._template, keep=self.target.embedded)
         self._template = ""
+
+    def _close_rollback(self) -> None:
+        if self._rollback is not None:
+            self._rollback.close()
 
     def _dispose(self) -> None:
         for state in list(self._strays.states.values()):
@@ -180,11 +215,19 @@ class Sandbox:
 
     def _checkout(self, connection: Any, record: Any, proxy: Any) -> None:
         """Note that a test has a connection to the database, whichever pool has given it."""
-        if not isinstance(connection, psycopg.Connection) or connection.closed:
+        if not isinstance(connection, psycopg.Connection):
             return
-        if connection.info.dbname == self.name:
+        if self._changes.was_closed(connection):
+            # The pool answers this by connecting anew.
+            raise DisconnectionError("a connection that the last test has changed")
+        if connection.closed or connection.info.dbname != self.name:
+            return
+        if isinstance(connection, SharedConnection) != (self.mode == "rollback"):
+            raise DisconnectionError("a connection of the other mode")
+        if self.mode == "commit":
             self.used = True
             self._out.add(connection)
+            self._changes.taken(connection)
 
     def _checkin(self, connection: Any, record: Any) -> None:
         if connection is not None:  # it is, after invalidate()
@@ -317,6 +360,7 @@ class Sandbox:
         if self._resetter is not None:
             self._resetter.close()
         self._dispose()
+        self._close_rollback()
         self._cluster.drop(self.name)
         self._cluster.clone(self._template, self.name, Mark.make(self._kind, self._fingerprint))
 
