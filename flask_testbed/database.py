@@ -179,6 +179,33 @@ class Cluster:
         """The server's version, as 180006 for 18.6."""
         return self.connection.info.server_version
 
+    @cached_property
+    def locale(self) -> str:
+        """How texts sort in new databases, with the version of whoever sorts them.
+
+        A template that was made with another one may not be cloned, or sorts otherwise.
+        """
+        # Known to PostgreSQL 15 and later.
+        actual = "pg_database_collation_actual_version(oid)" if self.version >= 150000 else "''"
+        row = self._execute(
+            sql.SQL(
+                "SELECT concat_ws(' ', encoding, datcollate, datctype, {}) FROM pg_database"
+                " WHERE datname = 'template1'"
+            ).format(sql.SQL(actual))
+        ).fetchone()
+        return str(row[0]) if row else ""
+
+    def extension_versions(self, names: Sequence[str]) -> list[str]:
+        """Which versions of extensions the server would install."""
+        if not names:
+            return []
+        rows = self._execute(
+            "SELECT name || ' ' || default_version FROM pg_available_extensions"
+            " WHERE name = ANY (%s) ORDER BY 1",
+            [list(names)],
+        )
+        return [row[0] for row in rows]
+
     # Locking
 
     def try_lock(self, name: str) -> bool:

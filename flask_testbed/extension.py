@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TypeVar
+
 from flask import Flask
 
 from .database_commands import test, test_db
 from .development import DevelopmentDatabase, is_development
 from .engines import attach
 from .factory_commands import factories
+from .hooks import Hook, Hooks, set_hooks
 from .seed_commands import seed
+
+F = TypeVar("F", bound=Hook)
 
 
 class Testbed:
@@ -20,13 +27,43 @@ class Testbed:
         testbed.init_app(app)
 
     :param app: initialise this application at once.
+    :param extensions: extensions of PostgreSQL that are installed before the schema is made,
+        by name (``"citext"``).
+    :param depends_on: further files and folders that migrations or hooks read, as they are seen
+        from the application's root path; a change in them makes a new template.
+    :raises SettingsError: an extension's name cannot be one.
     """
 
     __test__ = False
 
-    def __init__(self, app: Flask | None = None) -> None:
+    def __init__(
+        self,
+        app: Flask | None = None,
+        *,
+        extensions: Iterable[str] = (),
+        depends_on: Iterable[str | Path] = (),
+    ) -> None:
+        self._hooks = Hooks(extensions=list(extensions), files=list(depends_on))
+        self._hooks.check()
         if app is not None:
             self.init_app(app)
+
+    def template_hook(self, function: F) -> F:
+        """Have a function add to each test database: functions, triggers, reference rows.
+
+        .. code-block:: python
+
+            @testbed.template_hook
+            def countries(session):
+                session.add(Country(code="AT"))
+
+        It is called after the schema was made, once for each template, in an application
+        context, with the application's session, and what it did is committed. A change in its
+        module makes a new template. The application's database on its embedded development
+        server gets the same, when it is made.
+        """
+        self._hooks.functions.append(function)
+        return function
 
     def init_app(self, app: Flask) -> None:
         """Add the commands ``test-db``, ``seed``, ``factories`` and ``test`` to an application.
@@ -42,6 +79,7 @@ class Testbed:
             through psycopg 3.
         """
         state = attach(app)
+        set_hooks(app, self._hooks)
         if is_development(state.own_url, app.instance_path):
             state.route.to_own = DevelopmentDatabase(app, state).url
         for command in (test_db, seed, factories, test):

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
+import re
 from collections.abc import Iterator
+from configparser import RawConfigParser
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy
 from flask import Flask
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.mock import MockConnection
@@ -17,11 +22,17 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from .engines import State
 from .errors import DatabaseError
+from .hooks import Hooks, add_extensions, describe, hooks_of, run_hooks
+from .sources import files_below, hash_files, imported_by
 
 _TRY = {
     "migrations": "Try them on the application's own database with: flask db upgrade",
     "models": "Try them in a shell with: db.create_all()",
 }
+_INSTALL = (
+    "Install it on the server's machine, or let an administrator run CREATE EXTENSION in the"
+    " database template1."
+)
 
 
 @dataclass(frozen=True)
@@ -34,35 +45,72 @@ class Schema:
     fingerprint: str
     """Changes with anything that the schema is made of."""
 
+    extensions: tuple[str, ...] = ()
+    """Extensions of PostgreSQL that it needs, whose versions are the server's."""
+
 
 def find_schema(app: Flask, state: State) -> Schema:
-    """Say what an application's schema is made of. Connects to nothing."""
-    directory = _migrations(app)
-    if directory is not None:
-        return Schema("migrations", _hash_files(directory))
-    return Schema("models", hashlib.sha256(_ddl(state).encode()).hexdigest())
+    """Say what an application's schema is made of. Connects to nothing.
+
+    :raises SettingsError: something that it depends on is not there.
+    """
+    hooks = hooks_of(app)
+    source = "migrations" if _migrations(app) else "models"
+    parts = [hooks.fingerprint(Path(app.root_path)), sqlalchemy.__version__]
+    if source == "migrations":
+        # Alembic names constraints by the convention of the models.
+        parts += [_hash_migrations(app), version("alembic"), _convention(state)]
+    else:
+        parts += [_ddl(state)]
+    digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
+    return Schema(source, digest, tuple(hooks.extensions))
 
 
 def build_schema(app: Flask, state: State, schema: Schema, url: URL) -> None:
-    """Make the schema in an empty database.
+    """Make the schema in an empty database: extensions, migrations or models, hooks.
 
     The application's engine leads there for as long as it takes, so that migrations run as
     ``flask db upgrade`` would run them.
 
-    :raises DatabaseError: a migration or a statement failed.
+    :raises DatabaseError: an extension, a migration, a statement or a hook failed.
     """
-    with app.app_context(), _leading_to(app, state, url), _logging_kept():
+    hooks, session = hooks_of(app), state.db.session
+    with leading_to(app, state, url):
         try:
-            if schema.source == "migrations":
-                _upgrade(app)
-            else:
-                state.db.create_all(None)
-        # What is run is the application's own code, which may raise whatever it likes.
-        except (Exception, SystemExit) as error:
-            raise DatabaseError(
-                f"The schema cannot be made from the {schema.source}: {_in_short(error)}."
-                f" {_TRY[schema.source]}"
-            ) from error
+            with _explained("An extension cannot be installed", _INSTALL):
+                add_extensions(session, hooks)
+            failing = f"The schema cannot be made from the {schema.source}"
+            with _explained(failing, _TRY[schema.source]):
+                _make(app, state, schema)
+            for function in hooks.functions:
+                failing = f"The template hook {describe(function)} fails"
+                with _explained(failing, "Mend it, or take it away."):
+                    run_hooks(session, Hooks(functions=[function]))
+        finally:
+            session.remove()
+
+
+def _make(app: Flask, state: State, schema: Schema) -> None:
+    if schema.source == "migrations":
+        _upgrade(app)
+    else:
+        state.db.create_all(None)
+
+
+@contextmanager
+def _explained(failing: str, way_out: str) -> Iterator[None]:
+    """Say in a sentence what fails: the application's own code may raise whatever it likes."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        raise DatabaseError(f"{failing}: {_in_short(error)}. {way_out}") from error
+
+
+@contextmanager
+def leading_to(app: Flask, state: State, url: URL) -> Iterator[None]:
+    """Push a context in which the application's database is another one, and logging is quiet."""
+    with app.app_context(), _leading_to(app, state, url), _logging_kept():
+        yield
 
 
 @contextmanager
@@ -80,13 +128,40 @@ def _leading_to(app: Flask, state: State, url: URL) -> Iterator[None]:
         app.config["SQLALCHEMY_DATABASE_URI"] = configured
 
 
-def _migrations(app: Flask) -> Path | None:
-    """The folder of the application's migrations, if it has any."""
+def _migrations(app: Flask) -> list[Path]:
+    """The folders of the application's migrations, the first with ``env.py``; none without any."""
     configured = app.extensions.get("migrate")
     if configured is None:
-        return None
+        return []
     directory = Path(configured.directory)
-    return directory if any(directory.glob("versions/*.py")) else None
+    versions = _version_locations(directory)
+    return [directory, *versions] if any(any(v.glob("*.py")) for v in versions) else []
+
+
+def _version_locations(directory: Path) -> list[Path]:
+    """Where the revisions are, by ``alembic.ini``. (Alembic's own reader takes long to import.)
+
+    https://alembic.sqlalchemy.org/en/latest/branches.html#setting-up-multiple-version-directories
+    """
+    parser = RawConfigParser()
+    parser.read(directory / "alembic.ini")
+    given = parser.get("alembic", "version_locations", fallback="")
+    here = given.replace("%(here)s", str(directory))
+    words = re.split(rf"[\s,{re.escape(os.pathsep)}]+", here.strip())
+    return [Path(word) for word in words if word] or [directory / "versions"]
+
+
+def _hash_migrations(app: Flask) -> str:
+    folders = _migrations(app)
+    files = files_below(folders)
+    return hash_files([*files, *imported_by(files)], folders[0])
+
+
+def _convention(state: State) -> str:
+    """The naming convention of the models. Functions in it count by their names."""
+    convention = state.db.metadata.naming_convention
+    words = {str(key): getattr(value, "__qualname__", value) for key, value in convention.items()}
+    return repr(sorted(words.items()))
 
 
 def _upgrade(app: Flask) -> None:
@@ -95,15 +170,6 @@ def _upgrade(app: Flask) -> None:
 
     configured = app.extensions["migrate"]
     command.upgrade(configured.migrate.get_config(configured.directory), "heads")
-
-
-def _hash_files(directory: Path) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(directory.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
-            digest.update(f"{path.relative_to(directory)}\0".encode())
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()
 
 
 def _ddl(state: State) -> str:

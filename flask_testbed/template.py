@@ -14,11 +14,13 @@ from .schema import Schema, build_schema
 
 
 def full_fingerprint(cluster: Cluster, schema: Schema) -> str:
-    """Everything that a template depends on: schema, server, role and this engine."""
+    """Everything that a template depends on: schema, hooks, server, role and this engine."""
     parts = (
         schema.source,
         schema.fingerprint,
         str(cluster.version),
+        cluster.locale,
+        *cluster.extension_versions(schema.extensions),
         cluster.connection.info.user,
         version("flask-testbed"),
         INSTALL,
