@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from typing import Any
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from typing import Any, TextIO
 
 import click
-from flask import current_app
+from flask import Flask, current_app
 from flask.cli import AppGroup
 
 from .commands import table
 from .errors import FactoryError
 from .factories import EXTENSION, BaseFactory, FactoriesState, trait_names
+from .lint import Fault, LintReport, lint
 
 
 @click.group("factories", cls=AppGroup)
@@ -21,6 +26,7 @@ def factories() -> None:
     \b
     Example:
       flask factories list
+      flask factories lint
     """
 
 
@@ -39,6 +45,108 @@ def list_factories(as_json: bool) -> None:
         return
     rows = [[*map(str, list(row.values())[:3]), ", ".join(row["traits"])] for row in described]
     click.echo(table(["factory", "model", "table", "traits"], rows))
+
+
+@factories.command("lint")
+@click.argument("names", nargs=-1, metavar="[FACTORY]...")
+@click.option(
+    "--samples",
+    type=click.IntRange(min=0),
+    default=1000,
+    show_default=True,
+    help="How often to call each factory, plain and with its traits in turn.",
+)
+@click.option(
+    "--random-seed", default="0", show_default=True, help="The same one gives the same values."
+)
+@click.option("--partial", is_flag=True, help="A model without a factory is no fault.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for another program.")
+def lint_factories(
+    names: tuple[str, ...], samples: int, random_seed: str, partial: bool, as_json: bool
+) -> None:
+    """Try factories, with each of their traits, against the database and its constraints.
+
+    It happens in a test database, which is dropped afterwards. The exit status is 1 if there is
+    a fault, or a model without a factory.
+
+    \b
+    Example:
+      flask factories lint
+      flask factories lint UserFactory --samples 10000
+    """
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # a proxy
+    report = lint(
+        app,
+        names,
+        samples=samples,
+        random_seed=random_seed,
+        partial=partial,
+        progress=_progress if _is_terminal(sys.stderr) else None,
+    )
+    click.echo(json.dumps(report.as_json(), indent=2) if as_json else described(report))
+    sys.exit(0 if report.clean else 1)
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    return stream.isatty()
+
+
+@contextlib.contextmanager
+def _progress(total: int) -> Iterator[Callable[[int], object]]:
+    with click.progressbar(length=total, label="Calling", file=sys.stderr) as bar:
+        yield bar.update
+
+
+def described(report: LintReport) -> str:
+    """A report for a person, of at most 80 columns."""
+    parts = [_described_fault(fault) for fault in report.faults]
+    if report.without_factory:
+        parts.append(_listed("Models without a factory:", report.without_factory))
+    for because in ("nullable", "default", "server default"):
+        columns = [f"{one.table}.{one.column}" for one in report.unfilled if one.because == because]
+        if columns:
+            parts.append(_listed(f"Columns that no factory fills ({because}):", columns))
+    parts.append(_summary(report))
+    return "\n\n".join(parts)
+
+
+def _described_fault(fault: Fault) -> str:
+    called = fault.factory + (f", trait {fault.trait}" if fault.trait else "")
+    where = ", ".join(f"{fault.table}.{name}" if fault.table else name for name in fault.columns)
+    constraint = f"{fault.kind} {fault.constraint}" if fault.constraint else fault.kind
+    lines = [called, f"  {where or fault.table or 'no column'}: {constraint}", f"  {_often(fault)}"]
+    lines += textwrap.wrap(fault.message, 76, initial_indent="  ", subsequent_indent="  ")
+    return "\n".join(lines)
+
+
+def _often(fault: Fault) -> str:
+    tried = ", ".join(fault.strategies)
+    samples = f"{fault.failed:,} of {fault.samples:,} samples" if fault.failed else ""
+    return "in " + ", and in ".join(part for part in (tried, samples) if part)
+
+
+def _listed(heading: str, items: Any) -> str:
+    text = ", ".join(items)
+    return "\n".join(
+        [heading, *textwrap.wrap(text, 78, initial_indent="  ", subsequent_indent="  ")]
+    )
+
+
+def _summary(report: LintReport) -> str:
+    tried = (
+        f"{_number(report.factories, 'factory', 'factories')},"
+        f" {_number(report.traits, 'trait', 'traits')}, {report.samples:,} samples each"
+        f" (random seed {report.random_seed}), in {report.seconds:.1f} s:"
+    )
+    found = _number(len(report.faults), "fault", "faults") if report.faults else "no fault"
+    missing = len(report.without_factory)
+    if missing:
+        found += f", {_number(missing, 'model', 'models')} without a factory"
+    return f"{tried}\n{found}."
+
+
+def _number(number: int, one: str, many: str) -> str:
+    return f"{number:,} {one if number == 1 else many}"
 
 
 def _named_factories() -> list[tuple[str, type[BaseFactory[Any]]]]:
