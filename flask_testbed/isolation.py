@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import psycopg
-from psycopg import errors
+from psycopg import errors, sql
 
 from .errors import IsolationError
 from .server import Connection, reason
@@ -81,6 +81,26 @@ def reset(connection: Connection) -> list[str]:
     raise IsolationError(
         "The test's database cannot be put back: other sessions begin transactions on it again"
         f" and again. They were: {'; '.join(ended)}. Join the test's threads."
+    )
+
+
+def bound_waits(connection: Connection, seconds: int | None) -> None:
+    """Bound how long sessions that connect from now on wait for a lock; ``None``: as ever.
+
+    :param connection: to the database in question.
+    """
+    bound = sql.SQL("RESET lock_timeout")
+    if seconds is not None:
+        bound = sql.SQL(f"SET lock_timeout = '{int(seconds)}s'")
+    name = sql.Identifier(connection.info.dbname)
+    connection.execute(sql.SQL("ALTER DATABASE {} {}").format(name, bound))
+
+
+def put_sequences_back(connection: Connection) -> None:
+    """Put back what alone a rollback leaves: the sequences."""
+    connection.execute(
+        "SELECT setval(oid, coalesce(last_value, start_value), last_value IS NOT NULL)"
+        " FROM flask_testbed.sequence WHERE pg_sequence_last_value(oid) IS DISTINCT FROM last_value"
     )
 
 

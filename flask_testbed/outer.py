@@ -412,15 +412,16 @@ class OuterTransaction:
 
     # The end of the test
 
-    def roll_back_all(self) -> None:
+    def roll_back_all(self) -> bool:
         """Undo all that was done in a test, and be ready for the next.
 
+        :returns: whether there was anything.
         :raises IsolationError: a thread still has an open transaction that has written.
         """
         if os.getpid() != self._pid:
-            return
+            return False
         with self._interrupting():
-            self.settle_quietly()
+            begun = self._begun
             left = [one for one in self._stack if one.writes and _is_left(one.thread)]
             for transaction in self._open:
                 transaction.over = True
@@ -430,10 +431,7 @@ class OuterTransaction:
                 f"The thread {left[0].thread.name!r} still has an open transaction at the end of"
                 " its test: join it."
             )
-
-    def settle_quietly(self) -> None:
-        """As :meth:`settle`, where nobody waits for the outcome."""
-        self._last = None
+        return begun
 
     @contextmanager
     def _interrupting(self) -> Iterator[None]:

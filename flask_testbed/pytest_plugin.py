@@ -27,6 +27,7 @@ from . import fixtures
 from .development import target_of
 from .engines import State, attach
 from .errors import IsolationError, TestbedError
+from .modes import MARKER, MODES, Choice, Modes
 from .requests import isolate_requests
 from .sandbox import Keeping, Sandbox
 from .server import shown
@@ -61,6 +62,24 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         metavar="N",
         help="seed of the random values in factories, to run a failed test with the same data",
     )
+    group.addoption(
+        "--testbed-isolation",
+        choices=MODES,
+        help="how tests are isolated that are not marked: by real commits that are put back, or by"
+        " a transaction that is rolled back",
+    )
+    parser.addini(
+        "testbed_isolation",
+        type="linelist",
+        default=[],
+        help="commit (the default) or rollback; for a folder or file: tests/browser = commit",
+    )
+    parser.addini(
+        "testbed_reset_sequences",
+        type="bool",
+        default=False,
+        help="in rollback mode, put sequences back as well, as commit mode always does",
+    )
     parser.addini(
         "testbed_no_database",
         type="paths",
@@ -92,6 +111,8 @@ class Session:
         self._kept: list[str] = []
         self._zones: list[Path] = []
         self._without_database = ""
+        self._modes: Modes | None = None
+        self._choice = Choice()
 
     # Applications
 
@@ -165,7 +186,12 @@ class Session:
                 worker=_worker(self._config),
                 keeping=keeping,
             )
+            self._choose(self._sandboxes[key])
         return self._sandboxes[key]
+
+    def _choose(self, sandbox: Sandbox) -> None:
+        sandbox.mode = self._choice.mode
+        sandbox.reset_sequences = self._choice.reset_sequences
 
     def _option(self, name: str) -> bool:
         # A conftest may connect before the options are read for good.
@@ -196,6 +222,8 @@ class Session:
         config.addinivalue_line(
             "markers", "no_database: a connection to a database is an error in this test"
         )
+        config.addinivalue_line("markers", MARKER)
+        self._modes = Modes(config)
         self._zones = [Path(path) for path in config.getini("testbed_no_database")]
         # Later than pytest-flask, whose live_server is replaced.
         config.pluginmanager.register(fixtures, f"{_PLUGIN}-fixtures")
@@ -218,6 +246,10 @@ class Session:
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Give each test random values of its own, and the same ones in each run of the seed."""
         self._forbid_database(item)
+        if self._modes is not None:
+            self._choice = self._modes.of(item)
+            for sandbox in self._sandboxes.values():
+                self._choose(sandbox)
         randomness = sys.modules.get("flask_testbed.randomness")
         if randomness is not None:
             randomness.reseed(f"{self._seed}:{item.nodeid}")
@@ -253,6 +285,12 @@ class Session:
         report = yield
         if report.failed and "flask_testbed.randomness" in sys.modules:
             line = f"The same data again: pytest --testbed-seed={self._seed} '{item.nodeid}'"
+            report.sections.append(("flask-testbed", line))
+        if report.failed and self._choice.mode == "rollback":
+            line = (
+                "The test was isolated by rollback, so another process does not see what it"
+                f" writes. With real commits: pytest --testbed-isolation=commit '{item.nodeid}'"
+            )
             report.sections.append(("flask-testbed", line))
         return report
 

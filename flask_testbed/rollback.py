@@ -8,7 +8,7 @@ holds for whatever uses one: a session, an engine, a raw connection, a cursor, a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache, partial
@@ -52,14 +52,19 @@ class Rollback:
     """The connections of one test database in rollback mode.
 
     Constructing it connects to nothing.
+
+    :param connected: called when the connection that is shared has been made.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, connected: Callable[[], None]) -> None:
+        self._connected = connected
         self._parameters: dict[str, Any] = {}
         self.outer = OuterTransaction(self._connect)
 
     def _connect(self) -> psycopg.Connection[Any]:
-        return psycopg.connect(**self._parameters, autocommit=True)
+        connection = psycopg.connect(**self._parameters, autocommit=True)
+        self._connected()
+        return connection
 
     def connect(self, parameters: dict[str, Any]) -> SharedConnection:
         """What :func:`psycopg.connect` returns for these parameters, within the outer transaction.

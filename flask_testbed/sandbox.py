@@ -23,13 +23,23 @@ from .database import TEMPLATE, Cluster, Found, Mark
 from .engines import State, Strays
 from .errors import SettingsError, TestbedWarning
 from .guards import check_target, is_same_database
-from .isolation import ConnectionLost, NeedsClone, prepare, reset
+from .isolation import (
+    ConnectionLost,
+    NeedsClone,
+    bound_waits,
+    prepare,
+    put_sequences_back,
+    reset,
+)
 from .rollback import Rollback, SharedConnection
 from .schema import find_schema
 from .server import Connection
 from .sessions import SessionChanges
 from .settings import NAMES_OF_RUNS, Target
 from .template import full_fingerprint, hold_template, release_template
+
+#: Seconds that another process waits for a lock of a test in rollback mode.
+OTHERS_PATIENCE = 10
 
 #: How a test's work is undone: by putting rows back, or by never committing.
 Mode = Literal["commit", "rollback"]
@@ -77,6 +87,9 @@ class Sandbox:
     mode: Mode = field(default="commit", init=False)
     """How what is done from now on is undone."""
 
+    reset_sequences: bool = field(default=False, init=False)
+    """In rollback mode: whether sequences are put back too."""
+
     _cluster: Cluster | None = field(default=None, init=False, repr=False)
     _template: str = field(default="", init=False, repr=False)
     _fingerprint: str = field(default="", init=False, repr=False)
@@ -123,8 +136,15 @@ class Sandbox:
             self._changes.watch(parameters)
             return None
         if self._rollback is None:
-            self._rollback = Rollback()
+            self._rollback = Rollback(self._bound_waits)
         return self._rollback.connect(parameters)
+
+    def _bound_waits(self) -> None:
+        """Let no other process wait for ever for what a test has locked.
+
+        The test may itself be waiting for that process.
+        """
+        bound_waits(self._connection(), OTHERS_PATIENCE)
 
     def put_back(self) -> None:
         """Undo what has been done to the database since it was made.
@@ -138,8 +158,12 @@ class Sandbox:
                 return
             with ExitStack() as last:
                 last.callback(self._put_rows_back)
-                if self._rollback is not None:
-                    last.callback(self._rollback.outer.roll_back_all)
+                last.callback(self._roll_back)
+
+    def _roll_back(self) -> None:
+        undone = self._rollback is not None and self._rollback.outer.roll_back_all()
+        if undone and self.reset_sequences:
+            put_sequences_back(self._connection())
 
     def _put_rows_back(self) -> None:
         if not self.used or self.name is None:
@@ -365,6 +389,8 @@ class Sandbox:
         self._cluster.clone(self._template, self.name, Mark.make(self._kind, self._fingerprint))
 
     def _leave(self, cluster: Cluster, name: str) -> URL | None:
+        if self._rollback is not None:
+            bound_waits(self._connection(), None)
         if self.keeping.reuse:
             return cluster.url.set(database=name)
         if self.keeping.keep:
