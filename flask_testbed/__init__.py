@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .development import development_url
     from .errors import (
+        BulkError,
         DatabaseError,
         FactoryError,
         IsolationError,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 # Looked up at first use: the pytest plugin is loaded in every run, also where no factory is used,
 # and factory_boy with Faker takes as long to import as a dozen tests.
 _HOMES = {
+    "BulkError": "errors",
     "DatabaseError": "errors",
     "Factories": "factories",
     "FactoryError": "errors",
@@ -47,6 +49,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "BulkError",
     "DatabaseError",
     "Factories",
     "FactoryError",

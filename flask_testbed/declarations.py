@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from factory.declarations import BaseDeclaration, RelatedFactory, SubFactory
+from factory.declarations import BaseDeclaration, PostGeneration, RelatedFactory, SubFactory
 
 from .errors import FactoryError
 from .randomness import generator, now, random_uuid, spread
 
-__all__ = ["After", "Ago", "KeyOf", "RelatedBatch", "SharedParent", "Token", "Uuid"]
+__all__ = [
+    "After",
+    "Ago",
+    "Derived",
+    "KeyOf",
+    "OnRequest",
+    "RelatedBatch",
+    "SharedParent",
+    "Token",
+    "Uuid",
+]
 
 
 class Uuid(BaseDeclaration):  # type: ignore[misc]  # factory_boy is Any to mypy
@@ -63,6 +74,35 @@ class After(BaseDeclaration):  # type: ignore[misc]  # factory_boy is Any to myp
     def evaluate(self, instance: Any, step: Any, extra: dict[str, Any]) -> datetime:
         start: datetime = getattr(instance, self.start)
         return start + spread(self.least, self.most)
+
+
+class Derived(BaseDeclaration):  # type: ignore[misc]  # factory_boy is Any to mypy
+    """What ``function`` makes of the attribute called ``name``, and of nothing else.
+
+    The same as a `LazyAttribute`, but for the promise, which lets bulk creation call the function
+    once for each different value: ``slug = Derived("title", slugify)``.
+    """
+
+    def __init__(self, name: str, function: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self.name = name
+        self.function = function
+
+    def evaluate(self, instance: Any, step: Any, extra: dict[str, Any]) -> Any:
+        return self.function(getattr(instance, self.name))
+
+
+class OnRequest(PostGeneration):  # type: ignore[misc]  # factory_boy is Any to mypy
+    """A hook that runs only if the call gives it a value that is true, or values of its own.
+
+    Like `PostGeneration`, its function gets the row, whether it is created, the value, and the
+    rest. Bulk creation skips it where it is not asked for, and refuses it where it is.
+    """
+
+    def call(self, instance: Any, step: Any, context: Any) -> Any:
+        if context.value or context.extra:
+            return super().call(instance, step, context)
+        return None
 
 
 class SharedParent(SubFactory):  # type: ignore[misc]  # factory_boy is Any to mypy

@@ -40,6 +40,29 @@ class FactoryError(TestbedError):
     """A factory is used where it cannot work."""
 
 
+class BulkError(FactoryError):
+    """Rows cannot be made in bulk, or the database has refused one of them: none was kept.
+
+    Where the database has said so, ``row`` is the number of the row, from 0, in the call, and
+    ``table``, ``column`` and ``constraint`` are names; else they are None.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        row: int | None = None,
+        table: str | None = None,
+        column: str | None = None,
+        constraint: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.row = row
+        self.table = table
+        self.column = column
+        self.constraint = constraint
+
+
 class SeedError(TestbedError):
     """A scenario cannot be played: nothing was written."""
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 
-__all__ = ["frozen", "generator", "now", "random_uuid", "reseed", "spread"]
+__all__ = ["drawing_from", "frozen", "generator", "now", "random_uuid", "reseed", "spread"]
 
 
 class Stream:
@@ -42,6 +42,11 @@ class Stream:
             self._random.seed(f"{seed}/testbed")
             _reseed_libraries(seed)
         return self._random
+
+    def exchange(self, other: random.Random) -> random.Random:
+        """Draw from ``other`` from now on; gives what was drawn from before."""
+        before, self._random = self.fresh(), other
+        return before
 
 
 def _reseed_libraries(seed: int | str) -> None:
@@ -74,6 +79,27 @@ def reseed(seed: int | str) -> None:
 def generator() -> random.Random:
     """The random generator behind the engine's declarations, seeded by `reseed`."""
     return stream.fresh()
+
+
+@contextlib.contextmanager
+def drawing_from(name: str) -> Iterator[None]:
+    """Inside, everything random comes from streams that are a function of ``name`` alone.
+
+    That is the engine's generator, factory_boy's and Faker's. They go on from where they stood
+    afterwards, so that what is drawn inside changes nothing of what is drawn later.
+    """
+    import faker.generator
+    from factory.random import randgen
+
+    before = stream.exchange(random.Random(f"{name}/testbed"))
+    states = randgen.getstate(), faker.generator.random.getstate()
+    _reseed_libraries(name)
+    try:
+        yield
+    finally:
+        stream.exchange(before)
+        randgen.setstate(states[0])
+        faker.generator.random.setstate(states[1])
 
 
 def random_uuid() -> uuid.UUID:

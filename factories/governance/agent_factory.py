@@ -9,7 +9,7 @@ import factory
 from app.governance.models import AgentRegistry, AgentStatus
 from factories.base import BaseFactory
 from factories.text import class_name
-from flask_testbed.declarations import Ago, RelatedBatch, Uuid
+from flask_testbed.declarations import Ago, Derived, RelatedBatch, Uuid
 from flask_testbed.randomness import generator
 
 __all__ = [
@@ -49,7 +49,7 @@ class AgentFactory(BaseFactory[AgentRegistry]):
     name = factory.Faker("catch_phrase")
     category = "operations"
     module_path = factory.LazyAttribute(lambda agent: f"agents.{agent.category}")
-    class_name = factory.LazyAttribute(lambda agent: class_name(agent.name))
+    class_name = Derived("name", class_name)
     status = AgentStatus.STUDENT
     confidence = factory.LazyAttribute(lambda agent: confidence_of(agent.status))
     capabilities = factory.LazyFunction(lambda: ["read", "summarise", "draft"])

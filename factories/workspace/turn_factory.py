@@ -10,6 +10,7 @@ import factory
 from app.workspace.models import Turn, TurnActor, TurnIntent
 from factories.base import BaseFactory
 from factories.workspace.command_factory import CommandFactory
+from flask_testbed.declarations import OnRequest
 from flask_testbed.randomness import spread
 
 __all__ = ["TurnFactory"]
@@ -49,4 +50,4 @@ class TurnFactory(BaseFactory[Turn]):
     timestamp = factory.LazyAttribute(_timestamp)
     answered_by = None
 
-    answered = factory.PostGeneration(_answer)
+    answered = OnRequest(_answer)

@@ -1,0 +1,92 @@
+"""What a factory or its model does with each row as an object, and columns cannot."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapper, RelationshipDirection
+
+#: Methods of factory_boy that a factory may replace, to do more with a row than its declarations.
+HOOKS = (
+    "_adjust_kwargs",
+    "_after_postgeneration",
+    "_build",
+    "_create",
+    "_generate",
+    "_get_or_create",
+    "_save",
+    "create",
+)
+EVENTS = ("before_insert", "after_insert")
+
+
+def needs_objects(factory: Any, known: Any) -> str | None:
+    """Why the rows of a factory can only be made one by one, as objects; None if they need not.
+
+    :param known: the class whose methods are not counted: they are what bulk creation replaces.
+    """
+    own = [name for name in HOOKS if _function(factory, name) is not _function(known, name)]
+    if own:
+        return f"it has a {own[0]!r} of its own"
+    if factory._meta.inline_args:
+        return "it has inline_args"
+    if factory._meta.sqlalchemy_get_or_create:
+        return "it looks for rows that are there (sqlalchemy_get_or_create)"
+    return _model_needs_objects(sa.inspect(factory._meta.model), names_of(factory._meta))
+
+
+def _function(factory: Any, name: str) -> Any:
+    method = getattr(factory, name)
+    return getattr(method, "__func__", method)
+
+
+def names_of(meta: Any, given: Any = ()) -> list[str]:
+    """The attributes that a row is made with."""
+    hidden = {*meta.exclude, *meta.parameters}
+    names = [name for name in (*meta.pre_declarations, *given) if name not in hidden]
+    return list(dict.fromkeys(meta.rename.get(name, name) for name in names))
+
+
+def _model_needs_objects(mapper: Mapper[Any], names: list[str]) -> str | None:
+    model = mapper.class_.__name__
+    if mapper.class_manager.original_init is not mapper.registry.constructor:
+        return f"{model} has an __init__ of its own"
+    if mapper.inherits is not None and mapper.local_table is not mapper.inherits.local_table:
+        return f"a {model} has rows in two tables"
+    if mapper.version_id_col is not None:
+        return f"{model} counts its versions"
+    event = next((name for name in EVENTS if getattr(mapper.dispatch, name)), None)
+    if event is not None:
+        return f"{model} has a listener to {event}"
+    validated = next((name for name in names if name in mapper.validators), None)
+    if validated is not None:
+        return f"{model} validates {validated!r}"
+    return _unstored(mapper, names) or _unsayable(mapper)
+
+
+def _unstored(mapper: Mapper[Any], names: list[str]) -> str | None:
+    for name in names:
+        relation = mapper.relationships.get(name)
+        if relation is not None and relation.direction is RelationshipDirection.MANYTOONE:
+            continue
+        if name not in mapper.column_attrs:
+            return f"{name!r} is no column of {mapper.class_.__name__}"
+        attribute = getattr(mapper.class_, name)
+        if not isinstance(mapper.column_attrs[name].columns[0], sa.Column):
+            return f"{name!r} is no column of {mapper.class_.__name__}"
+        if attribute.dispatch.set:
+            return f"{mapper.class_.__name__} has a listener to changes of {name!r}"
+    return None
+
+
+def _unsayable(mapper: Mapper[Any]) -> str | None:
+    for attribute in mapper.column_attrs:
+        column = attribute.columns[0]
+        if not isinstance(column, sa.Column):
+            continue
+        if column.default is not None and column.default.is_clause_element:
+            return f"the default of {attribute.key!r} is an expression"
+        if column.type._has_bind_expression:
+            return f"the type of {attribute.key!r} is written by an expression"
+    return None

@@ -1,0 +1,199 @@
+"""Making rows in bulk: chunk after chunk, in the transaction of a session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from random import Random
+from typing import Any
+
+import sqlalchemy as sa
+from factory.builder import parse_declarations
+from sqlalchemy.orm import InstanceState, Session
+
+from ..errors import BulkError
+from ..randomness import generator
+from .chunk import CHUNK, Chunk, MadeRows, Plan
+from .compile import DeclarationCompiler
+from .exactness import needs_objects
+from .keys import Keys
+from .relations import Nursery, children_of
+from .sources import FromRows, KeyedRows, entries_of, refuse_nothing
+from .storage import Storage, StoredChunk
+from .table import Target
+from .values import Values
+
+#: How many rows are made one by one before what is known of them is let go.
+EXACT = 500
+
+
+class Run:
+    """Makes rows for one call; knows the tables, and what was compiled for them."""
+
+    def __init__(self, session: Session, known: Any) -> None:
+        """:param known: the class of factories whose own methods bulk creation replaces."""
+        self.session = session
+        self.known = known
+        # One number of the test's own stream, however many rows are made: what is drawn after the
+        # call does not depend on that either.
+        self.seed = f"bulk/{generator().getrandbits(64)}"
+        self._compiler = DeclarationCompiler(self, session, self._is_native)
+        self._targets: dict[sa.Table, Target] = {}
+        self._storages: dict[int, Storage] = {}
+        self._nurseries: dict[int, list[Nursery]] = {}
+
+    # Plans
+
+    def plan(self, factory: Any, path: str, given: Mapping[str, Any]) -> Plan:
+        """How rows of a factory are made.
+
+        :raises BulkError: it has a hook, which needs each row as an object.
+        """
+        meta = factory._meta
+        if meta.abstract:
+            raise BulkError(
+                f"{factory.__name__} is abstract: make rows of a factory that has a model."
+            )
+        pre, post = parse_declarations(
+            dict(given), base_pre=meta.pre_declarations, base_post=meta.post_declarations
+        )
+        hidden = frozenset({*meta.exclude, *meta.parameters})
+        plan = Plan(factory, path, pre, given, self._compiler, hidden)
+        if not issubclass(factory, self.known):
+            return plan
+        meta.start_over()
+        names = {meta.rename.get(name, name): name for name in pre if name not in hidden}
+        storage = Storage(sa.inspect(meta.model), self._target(meta.model), names)
+        plan.stores = frozenset(storage.sources)
+        self._storages[id(plan)] = storage
+        found = children_of(self, plan, post)
+        self._nurseries[id(plan)] = [Nursery(self, children) for children in found]
+        return plan
+
+    def _target(self, model: type) -> Target:
+        mapper: Any = sa.inspect(model)
+        table = mapper.local_table
+        if table not in self._targets:
+            connection = self.session.connection(bind_arguments={"mapper": mapper})
+            self._targets[table] = Target(connection, table)
+        return self._targets[table]
+
+    def _is_native(self, factory: Any) -> bool:
+        return self.why_native(factory) is not None
+
+    def why_native(self, factory: Any) -> str | None:
+        """Why the rows of a factory are made one by one; None if they are not."""
+        if not issubclass(factory, self.known):
+            return f"{factory.__name__} is a factory of another kind"
+        return needs_objects(factory, self.known)
+
+    # Rows
+
+    def make(
+        self,
+        plan: Plan,
+        rows: Sequence[int],
+        index: str,
+        container: Chunk | None = None,
+        places: Sequence[int] | None = None,
+        supplied: Mapping[str, Values] | None = None,
+    ) -> StoredChunk:
+        """Make rows of a table, and their children: evaluated and written."""
+        sequences = _numbers(plan.factory._meta, len(rows))
+        chunk = StoredChunk(plan, rows, index, sequences, container, places, supplied)
+        chunk.storage = self._storages[id(plan)]
+        for name, parents in (supplied or {}).items():
+            _adopt(chunk, name, parents)
+        chunk.write()
+        for nursery in self._nurseries[id(plan)]:
+            nursery.make_for(chunk)
+        return chunk
+
+
+def _numbers(meta: Any, size: int) -> range:
+    """The next numbers of a factory's sequence."""
+    meta._initialize_counter()
+    first: int = meta._counter.seq
+    meta._counter.seq += size
+    return range(first, first + size)
+
+
+def _adopt(chunk: StoredChunk, name: str, parents: Values) -> None:
+    """Let new rows be seen in the collections of their parents while they are evaluated."""
+    name = chunk.plan.factory._meta.rename.get(name, name)
+    relation = chunk.storage.mapper.relationships.get(name)
+    if relation is None or not isinstance(parents, MadeRows):
+        return
+    for reverse in relation._reverse_property:
+        parents.chunk.adopt(reverse.key, chunk, parents.positions)
+
+
+def create(
+    factory: Any,
+    size: int,
+    given: Mapping[str, Any],
+    *,
+    session: Session,
+    known: Any,
+    exact: bool = False,
+) -> Keys:
+    """Make rows in a savepoint of a session's transaction; see ``BaseFactory.create_bulk``."""
+    if isinstance(size, bool) or not isinstance(size, int) or size < 0:
+        raise BulkError(f"{size!r} is not a number of rows: give a whole number, 0 or more.")
+    _save_given(session, given.values())
+    keys = Keys(factory._meta.model)
+    with session.begin_nested():
+        run = Run(session, known)
+        if exact or run.why_native(factory) is not None:
+            for key in _one_by_one(factory, size, given, session):
+                keys.extend([key])
+            return keys
+        plan = run.plan(factory, f"{run.seed}/{factory.__name__}", given)
+        for number, start in enumerate(range(0, size, CHUNK)):
+            rows = range(start, min(start + CHUNK, size))
+            keys.extend(run.make(plan, rows, str(number)).keys())
+    return keys
+
+
+def _save_given(session: Session, values: Iterable[Any]) -> None:
+    """Write what is pending: rows that the call gives are referred to by their keys."""
+    for value in values:
+        rows = value.source if isinstance(value, FromRows) else [value]
+        for row in rows if isinstance(rows, list | tuple) else ():
+            state = sa.inspect(row, raiseerr=False)
+            if isinstance(state, InstanceState) and state.transient:
+                session.add(row)
+    session.flush()
+
+
+def _one_by_one(
+    factory: Any, size: int, given: Mapping[str, Any], session: Session
+) -> Iterator[Any]:
+    """Make rows as ``create`` does, which the session forgets; gives their keys."""
+    shared = {
+        name: _picks(name, value, session)
+        for name, value in given.items()
+        if isinstance(value, FromRows)
+    }
+    for start in range(0, size, EXACT):
+        rows = []
+        for row in range(start, min(start + EXACT, size)):
+            picked = {name: pick(row) for name, pick in shared.items()}
+            rows.append(factory.create(**{**given, **picked}))
+        session.flush()
+        for made in rows:
+            identity = sa.inspect(made).identity
+            yield identity[0] if len(identity) == 1 else tuple(identity)
+
+
+def _picks(name: str, given: FromRows, session: Session) -> Callable[[int], Any]:
+    """For the number of a row, one of the rows to share."""
+    entries = entries_of(given.source, session)
+    refuse_nothing(name, entries)
+    random = Random(generator().getrandbits(64))
+
+    def pick(row: int) -> Any:
+        count = len(entries)
+        at = row % count if given.spread == "evenly" else int(random.random() * count)
+        return entries.row(at) if isinstance(entries, KeyedRows) else entries[at]
+
+    return pick

@@ -1,0 +1,251 @@
+"""The values of one column for one chunk of rows, in whichever form is cheapest to make and send.
+
+Python objects are made of them only where somebody reads them.
+"""
+
+from __future__ import annotations
+
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from operator import attrgetter
+from typing import Any, Final
+
+#: PostgreSQL counts the time from here, in microseconds.
+EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+#: How many different values are drawn of what is costly to draw; further rows pick among them.
+POOL = 2048
+
+
+class Missing:
+    """The type of `MISSING`."""
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+#: What a column holds for which a row has no value: its default is used, or null.
+MISSING: Final = Missing()
+
+
+@dataclass(frozen=True, eq=False)
+class Encoder:
+    """How values of a column are sent."""
+
+    encode: Callable[[Any], bytes]
+    """Gives what COPY expects of a value: its length in four bytes, and then the value."""
+
+    plain: str = ""
+    """The server's function that reads it, such as ``uuid_recv``, if the model adds nothing."""
+
+
+class Values(ABC):
+    """The values of a column, by position in the chunk."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def __getitem__(self, at: int) -> Any: ...
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter([self[at] for at in range(len(self))])
+
+    def take(self, positions: Sequence[int]) -> Values:
+        """Those at some positions, in that order."""
+        return Listed([self[at] for at in positions])
+
+    def mapped(self, function: Callable[[Any], Any]) -> Values:
+        """What ``function`` makes of each; called once for values that are known to be equal."""
+        return Listed([function(value) for value in self])
+
+    def part(self, name: str) -> Values:
+        """An attribute of each; None of None."""
+        return self.mapped(Part(name))
+
+    def encoded(self, encoder: Encoder) -> list[bytes] | bytes:
+        """What COPY expects: for each, or once if all are the same."""
+        return list(map(encoder.encode, self))
+
+
+class Part:
+    """Reads an attribute, also of None. Two of one name are equal, so that pools know them."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._read = attrgetter(name)
+
+    def __call__(self, value: Any) -> Any:
+        return None if value is None else self._read(value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Part) and other.name == self.name
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+
+class Same(Values):
+    """One value in every row."""
+
+    def __init__(self, value: Any, size: int) -> None:
+        self.value = value
+        self.size = size
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, at: int) -> Any:
+        return self.value
+
+    def take(self, positions: Sequence[int]) -> Values:
+        return Same(self.value, len(positions))
+
+    def mapped(self, function: Callable[[Any], Any]) -> Values:
+        return Same(function(self.value), self.size)
+
+    def encoded(self, encoder: Encoder) -> bytes:
+        return encoder.encode(self.value)
+
+
+class Listed(Values):
+    """A value for each row."""
+
+    def __init__(self, values: list[Any]) -> None:
+        self.values = values
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, at: int) -> Any:
+        return self.values[at]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.values)
+
+
+class Pool:
+    """Values among which rows pick, and what was made of each of them. It may still grow."""
+
+    def __init__(self, entries: list[Any], *, drawn: bool = False) -> None:
+        self.entries = entries
+        self.drawn = drawn
+        """Whether the values were generated, so that repeating them is nobody's wish."""
+        self._mapped: dict[Any, Pool] = {}
+        self._encoded: dict[Encoder, list[bytes]] = {}
+
+    def mapped(self, function: Callable[[Any], Any]) -> Pool:
+        """What ``function`` makes of each entry, called once for each."""
+        made = self._mapped.setdefault(function, Pool([], drawn=self.drawn))
+        made.entries.extend(map(function, self.entries[len(made.entries) :]))
+        return made
+
+    def encoded(self, encoder: Encoder) -> list[bytes]:
+        """Each entry, as COPY expects it."""
+        made = self._encoded.setdefault(encoder, [])
+        made.extend(map(encoder.encode, self.entries[len(made) :]))
+        return made
+
+
+class Picked(Values):
+    """For each row, an entry of a pool."""
+
+    def __init__(self, pool: Pool, picks: list[int]) -> None:
+        self.pool = pool
+        self.picks = picks
+
+    def __len__(self) -> int:
+        return len(self.picks)
+
+    def __getitem__(self, at: int) -> Any:
+        return self.pool.entries[self.picks[at]]
+
+    def __iter__(self) -> Iterator[Any]:
+        entries = self.pool.entries
+        return iter([entries[pick] for pick in self.picks])
+
+    def take(self, positions: Sequence[int]) -> Values:
+        return Picked(self.pool, [self.picks[at] for at in positions])
+
+    def mapped(self, function: Callable[[Any], Any]) -> Values:
+        return Picked(self.pool.mapped(function), self.picks)
+
+    def encoded(self, encoder: Encoder) -> list[bytes]:
+        entries = self.pool.encoded(encoder)
+        return [entries[pick] for pick in self.picks]
+
+
+class Moments(Values):
+    """Moments in UTC, in microseconds since `EPOCH`."""
+
+    def __init__(self, microseconds: list[int]) -> None:
+        self.microseconds = microseconds
+
+    def __len__(self) -> int:
+        return len(self.microseconds)
+
+    def __getitem__(self, at: int) -> datetime:
+        return EPOCH + timedelta(microseconds=self.microseconds[at])
+
+    def take(self, positions: Sequence[int]) -> Values:
+        return Moments([self.microseconds[at] for at in positions])
+
+    def encoded(self, encoder: Encoder) -> list[bytes] | bytes:
+        if encoder.plain != "timestamptz_recv":
+            return super().encoded(encoder)
+        length = b"\0\0\0\x08"
+        return [length + at.to_bytes(8, "big", signed=True) for at in self.microseconds]
+
+
+class Uuids(Values):
+    """UUIDs, of 16 bytes each."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def __len__(self) -> int:
+        return len(self.data) // 16
+
+    def __getitem__(self, at: int) -> uuid.UUID:
+        return uuid.UUID(bytes=self.data[16 * at : 16 * at + 16])
+
+    def encoded(self, encoder: Encoder) -> list[bytes] | bytes:
+        if encoder.plain != "uuid_recv":
+            return super().encoded(encoder)
+        data, length = self.data, b"\0\0\0\x10"
+        return [length + data[at : at + 16] for at in range(0, len(data), 16)]
+
+
+class Merged(Values):
+    """The values of several parts of the rows."""
+
+    def __init__(self, size: int, parts: list[tuple[Sequence[int], Values]]) -> None:
+        self.parts = parts
+        self._values: list[Any] = [None] * size
+        for positions, values in parts:
+            for at, value in zip(positions, values, strict=True):
+                self._values[at] = value
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __getitem__(self, at: int) -> Any:
+        return self._values[at]
+
+    def mapped(self, function: Callable[[Any], Any]) -> Values:
+        parts = [(positions, values.mapped(function)) for positions, values in self.parts]
+        return Merged(len(self), parts)
+
+    def encoded(self, encoder: Encoder) -> list[bytes]:
+        fields = [b""] * len(self)
+        for positions, values in self.parts:
+            encoded = values.encoded(encoder)
+            if isinstance(encoded, bytes):
+                encoded = [encoded] * len(positions)
+            for at, field in zip(positions, encoded, strict=True):
+                fields[at] = field
+        return fields
