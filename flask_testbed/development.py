@@ -41,7 +41,7 @@ def target_of(app: Flask, state: State) -> Target:
     :raises SettingsError: a setting cannot be used.
     """
     own = None if is_development(state.own_url, app.instance_path) else state.own_url
-    return find_target(app, own)
+    return find_target(app, own, bind=state.bind)
 
 
 class DevelopmentDatabase:

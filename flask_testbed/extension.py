@@ -10,7 +10,7 @@ from flask import Flask
 
 from .database_commands import test, test_db
 from .development import DevelopmentDatabase, is_development
-from .engines import attach
+from .engines import attach_all
 from .factory_commands import factories
 from .hooks import Hook, Hooks, set_hooks
 from .seed_commands import seed
@@ -78,9 +78,12 @@ class Testbed:
         :raises SettingsError: the application has no Flask-SQLAlchemy, or is not for PostgreSQL
             through psycopg 3.
         """
-        state = attach(app)
+        states = attach_all(app)
         set_hooks(app, self._hooks)
-        if is_development(state.own_url, app.instance_path):
-            state.route.to_own = DevelopmentDatabase(app, state).url
+        for state in states:
+            if is_development(state.own_url, app.instance_path):
+                database = DevelopmentDatabase(app, state)
+                for route in state.routes.values():
+                    route.to_own = database.url
         for command in (test_db, seed, factories, test):
             app.cli.add_command(command)

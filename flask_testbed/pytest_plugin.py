@@ -25,7 +25,7 @@ from sqlalchemy.pool import Pool
 
 from . import fixtures
 from .development import target_of
-from .engines import State, attach
+from .engines import State, attach, attach_all
 from .errors import IsolationError, TestbedError
 from .modes import MARKER, MODES, Choice, Modes
 from .requests import isolate_requests
@@ -102,7 +102,7 @@ class Session:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self._sandboxes: dict[tuple[str, int], Sandbox] = {}
+        self._sandboxes: dict[tuple[str, int, str | None], Sandbox] = {}
         self._applications: WeakSet[Flask] = WeakSet()
         self._new: list[Flask] = []
         self._session: pytest.Session | None = None
@@ -161,22 +161,21 @@ class Session:
             # Its session may hold a connection to the application's own database.
             app.extensions["sqlalchemy"].session.remove()
         try:
-            state = attach(app)
-            sandbox = self._sandbox(app, state)
+            places = [(state, self._sandbox(app, state)) for state in attach_all(app)]
         except TestbedError as error:
             self._stop(error)
-        sandbox.redirect(app, state)
-        for route in state.routes.values():
-            if route.to_test is not None:
-                route.to_test = partial(self._resolve, route.to_test)
+        for state, sandbox in places:
+            sandbox.redirect(app, state)
+            for route in state.routes.values():
+                route.to_test = partial(self._resolve, sandbox.url)
         isolate_requests(app)
         self._applications.add(app)
         self._new.append(app)
 
     def _sandbox(self, app: Flask, state: State) -> Sandbox:
-        """The sandbox of an application; those with the same models share one."""
+        """The sandbox of an application's database; those with the same models share one."""
         target = target_of(app, state)
-        key = (target.url.render_as_string(hide_password=False), id(state.db))
+        key = (target.url.render_as_string(hide_password=False), id(state.db), state.bind)
         if key not in self._sandboxes:
             keeping = Keeping(*map(self._option, ("reuse_db", "create_db", "keep_db")))
             self._sandboxes[key] = Sandbox(
@@ -331,8 +330,8 @@ class Session:
     def _release_new(self) -> None:
         """Close the pools of the applications that the test has made, which may end with it."""
         while self._new:
-            for route in attach(self._new.pop()).routes.values():
-                route.engine.dispose()
+            for state in attach_all(self._new.pop()):
+                state.dispose()
 
     def _end_outer_session(self) -> None:
         """Close the session of a context that outlives the test, as that of ``manage.py test``."""

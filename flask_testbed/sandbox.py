@@ -9,7 +9,7 @@ import threading
 import warnings
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 from weakref import WeakSet
 
 import psycopg
@@ -21,8 +21,8 @@ from sqlalchemy.pool import Pool
 
 from .database import TEMPLATE, Cluster, Found, Mark
 from .engines import State, Strays
-from .errors import SettingsError, TestbedWarning
-from .guards import check_target, is_same_database
+from .errors import TestbedWarning
+from .guards import check_target
 from .isolation import (
     ConnectionLost,
     NeedsClone,
@@ -105,8 +105,7 @@ class Sandbox:
         """Send an application's engines here. The database is made when one first connects."""
         self._watch()
         for route in state.routes.values():
-            shares = is_same_database(route.own, state.own_url)
-            route.to_test = self.url if shares else _refuse_bind
+            route.to_test = self.url
             route.share = self._share
             # What is in the pool leads to the application's own database.
             route.engine.dispose()
@@ -116,8 +115,9 @@ class Sandbox:
 
     def _show(self, app: Flask, state: State, url: URL) -> None:
         """Let nobody who looks at the engine or the configuration find the application's own."""
-        state.route.engine.url = url
-        app.config["SQLALCHEMY_DATABASE_URI"] = url.render_as_string(hide_password=False)
+        for route in state.routes.values():
+            route.engine.url = url
+        state.configure(app, url)
 
     def url(self) -> URL:
         """Where the database is. Makes it, if it is not there yet.
@@ -220,8 +220,7 @@ class Sandbox:
 
     def _dispose(self) -> None:
         for state in list(self._strays.states.values()):
-            for route in state.routes.values():
-                route.engine.dispose()
+            state.dispose()
 
     # Watching
 
@@ -398,11 +397,3 @@ class Sandbox:
             return cluster.url.set(database=name)
         cluster.drop(name)
         return None
-
-
-def _refuse_bind() -> NoReturn:
-    raise SettingsError(
-        "A bind of SQLALCHEMY_BINDS leads to another database than SQLALCHEMY_DATABASE_URI, and"
-        " test databases for binds are not supported yet. Point the bind at the same database"
-        " in tests."
-    )

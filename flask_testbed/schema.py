@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Iterator
 from configparser import RawConfigParser
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 
 import sqlalchemy
 from flask import Flask
+from sqlalchemy import MetaData
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.mock import MockConnection
 from sqlalchemy.exc import SQLAlchemyError
@@ -54,8 +55,8 @@ def find_schema(app: Flask, state: State) -> Schema:
 
     :raises SettingsError: something that it depends on is not there.
     """
-    hooks = hooks_of(app)
-    source = "migrations" if _migrations(app) else "models"
+    hooks = _hooks(app, state)
+    source = "migrations" if state.bind is None and _migrations(app) else "models"
     parts = [hooks.fingerprint(Path(app.root_path)), sqlalchemy.__version__]
     if source == "migrations":
         # Alembic names constraints by the convention of the models.
@@ -74,7 +75,7 @@ def build_schema(app: Flask, state: State, schema: Schema, url: URL) -> None:
 
     :raises DatabaseError: an extension, a migration, a statement or a hook failed.
     """
-    hooks, session = hooks_of(app), state.db.session
+    hooks, session = _hooks(app, state), state.db.session
     with leading_to(app, state, url):
         try:
             with _explained("An extension cannot be installed", _INSTALL):
@@ -94,7 +95,12 @@ def _make(app: Flask, state: State, schema: Schema) -> None:
     if schema.source == "migrations":
         _upgrade(app)
     else:
-        state.db.create_all(None)
+        state.db.create_all(list(state.routes))
+
+
+def _hooks(app: Flask, state: State) -> Hooks:
+    """The hooks of the application's default database: it is that to which its session leads."""
+    return hooks_of(app) if state.bind is None else Hooks()
 
 
 @contextmanager
@@ -119,13 +125,15 @@ def _leading_to(app: Flask, state: State, url: URL) -> Iterator[None]:
 
     An ``env.py`` may take the URL from the configuration, and make an engine of its own.
     """
-    configured = app.config["SQLALCHEMY_DATABASE_URI"]
-    app.config["SQLALCHEMY_DATABASE_URI"] = url.render_as_string(hide_password=False)
+    configured = state.configured(app)
+    state.configure(app, url)
     try:
-        with state.route.detour(url):
+        with ExitStack() as detours:
+            for route in state.routes.values():
+                detours.enter_context(route.detour(url))
             yield
     finally:
-        app.config["SQLALCHEMY_DATABASE_URI"] = configured
+        state.configure(app, configured)
 
 
 def _migrations(app: Flask) -> list[Path]:
@@ -175,7 +183,9 @@ def _upgrade(app: Flask) -> None:
 def _ddl(state: State) -> str:
     """The statements that would make the tables, and what listeners to that would add."""
     recorder = _Recorder()
-    state.db.metadata.create_all(recorder, checkfirst=False)
+    for key in state.routes:
+        # A bind without models has no metadata.
+        state.db.metadatas.get(key, MetaData()).create_all(recorder, checkfirst=False)
     return ";\n".join(recorder.statements)
 
 

@@ -126,7 +126,10 @@ def check_name(name: str, setting: str) -> str:
 
 
 def find_target(
-    app: Flask, own_uri: str | URL | None, environ: Mapping[str, str] = os.environ
+    app: Flask,
+    own_uri: str | URL | None,
+    environ: Mapping[str, str] = os.environ,
+    bind: str | None = None,
 ) -> Target:
     """Decide where the test database of an application is.
 
@@ -135,6 +138,7 @@ def find_target(
     :param app: the application.
     :param own_uri: the application's own database, or ``None`` if that is the embedded
         development server's.
+    :param bind: the key of another database of the application's, in ``SQLALCHEMY_BINDS``.
     :raises SettingsError: a setting that decides cannot be used.
     """
     configured: Any = environ.get("TEST_DATABASE_URL") or app.config.get("TEST_DATABASE_URL")
@@ -147,6 +151,10 @@ def find_target(
     else:
         url = URL.create("postgresql+psycopg", database=f"{slug(app.name)}{SUFFIX}")
         source = "the embedded server"
+    if bind is not None and (configured or own is None):
+        # What says where the default database is says it for this one too.
+        name = str(url.database).removesuffix(SUFFIX)
+        url = url.set(database=f"{name}_{slug(bind)}{SUFFIX}")
     check_name(str(url.database), source)
     return Target(
         url=url,
