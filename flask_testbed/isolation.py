@@ -15,7 +15,9 @@ from psycopg import errors, sql
 from .errors import IsolationError
 from .server import Connection, reason
 
-INSTALL = Path(__file__).with_name("reset.sql").read_text()
+INSTALL = "".join(
+    Path(__file__).with_name(name).read_text() for name in ("reset.sql", "layers.sql")
+)
 
 #: Seconds that a transaction which is still open after its test gets to end by itself.
 GRACE = 0.2
@@ -42,6 +44,8 @@ def install(connection: Connection) -> None:
 def prepare(connection: Connection) -> None:
     """Make a connection one for resets: no foreign keys in the way, no endless wait."""
     connection.execute(f"SET lock_timeout = {LOCK_TIMEOUT}")
+    # What is put back need not survive the machine.
+    connection.execute("SET synchronous_commit = off")
     # A superuser's right, unless granted; without it the functions go another way.
     if connection.info.parameter_status("is_superuser") == "on":
         connection.execute("SET session_replication_role = replica")

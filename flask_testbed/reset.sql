@@ -5,12 +5,16 @@
 
 CREATE SCHEMA flask_testbed;
 
--- The tables that hold rows in the template: migrations put them there, and they come back.
+-- The tables that hold rows which come back: those of migrations, and of layers on top of them.
 CREATE TABLE flask_testbed.filled (
-    name text PRIMARY KEY,
+    oid oid PRIMARY KEY,
+    name text NOT NULL,
     copy text NOT NULL,
     columns text NOT NULL,
-    version text NOT NULL
+    saved text NOT NULL, -- the columns as they are put into the copy
+    restored text NOT NULL, -- and as they are taken from it
+    version text NOT NULL,
+    noted boolean NOT NULL -- whether a trigger notes who writes, so that no row need be read
 );
 
 CREATE TABLE flask_testbed.sequence (
@@ -37,13 +41,24 @@ $$;
 
 -- Ordinary and unlogged tables, partitions among them, wherever an application has put them.
 CREATE VIEW flask_testbed.user_table AS
-SELECT c.oid, format('%I.%I', n.nspname, c.relname) AS name,
-    (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute a
-     WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '')
-    AS columns
+SELECT c.oid, format('%I.%I', n.nspname, c.relname) AS name
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind = 'r' AND c.relpersistence IN ('p', 'u')
     AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'flask_testbed');
+
+-- The columns of a table that are written, as lists. A type that is not the system's becomes text
+-- in a copy, which would otherwise depend on it: a test could not drop it.
+CREATE FUNCTION flask_testbed.columns_of(relation oid, OUT columns text, OUT saved text,
+                                         OUT restored text)
+LANGUAGE sql STABLE AS $$
+    SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum),
+        string_agg(format(CASE WHEN atttypid < 16384 THEN '%1$I' ELSE '%1$I::text AS %1$I' END,
+                          attname), ', ' ORDER BY attnum),
+        string_agg(format(CASE WHEN atttypid < 16384 THEN '%1$I' ELSE '%1$I::%2$s' END, attname,
+                          format_type(atttypid, atttypmod)), ', ' ORDER BY attnum)
+    FROM pg_attribute
+    WHERE attrelid = relation AND attnum > 0 AND NOT attisdropped AND attgenerated = '';
+$$;
 
 -- A count of everything that the catalogs say of the schema, and the age of its newest word.
 -- For those who may not have event triggers: slower, and as sure.
@@ -84,6 +99,9 @@ $$;
 CREATE FUNCTION flask_testbed.note_change() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    IF current_setting('flask_testbed.own', true) = 'on' THEN
+        RETURN; -- the engine's own doing
+    END IF;
     IF tg_event = 'sql_drop' THEN
         INSERT INTO flask_testbed.change SELECT tg_tag
         WHERE EXISTS (SELECT FROM pg_event_trigger_dropped_objects() WHERE NOT is_temporary);
@@ -100,42 +118,35 @@ $$;
 --
 -- A deleted row keeps its place until it is pruned, so past some pages the table is truncated,
 -- or each reset would read the dead rows of all tests before. CASCADE only names tables that are
--- to be emptied too, or that flask_testbed.filled brings back.
+-- to be emptied too, or that flask_testbed.refill() brings back.
 CREATE FUNCTION flask_testbed.write_reset() RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
     emptying text;
-    refilling text;
 BEGIN
+    -- Which tables are filled changes with each layer, and is asked for those with rows alone.
     SELECT coalesce(string_agg(format(
-        'IF pg_relation_size(%s) > 262144 THEN TRUNCATE ONLY %s CASCADE;'
-        ' ELSIF pg_relation_size(%1$s) > 0 THEN DELETE FROM ONLY %2$s; END IF;',
+        'IF pg_relation_size(%1$s) > 0 THEN'
+        ' IF NOT EXISTS (SELECT FROM flask_testbed.filled f WHERE f.oid = %1$s) THEN'
+        ' IF pg_relation_size(%1$s) > 262144 THEN TRUNCATE ONLY %2$s CASCADE;'
+        ' ELSE DELETE FROM ONLY %2$s; END IF; END IF; END IF;',
         oid, name), E'\n    ' ORDER BY oid), '') INTO emptying
-    FROM flask_testbed.user_table
-    WHERE name NOT IN (SELECT f.name FROM flask_testbed.filled f);
-
-    SELECT coalesce(string_agg(format(
-        'IF flask_testbed.table_version(%L) <> (SELECT version FROM flask_testbed.filled'
-        ' WHERE name = %1$L) THEN'
-        ' DELETE FROM ONLY %1$s;'
-        ' INSERT INTO %1$s (%2$s) OVERRIDING SYSTEM VALUE SELECT %2$s FROM %3$s;'
-        ' UPDATE flask_testbed.filled SET version = flask_testbed.table_version(%1$L)'
-        ' WHERE name = %1$L; END IF;',
-        name, columns, copy), E'\n    ' ORDER BY name), '') INTO refilling
-    FROM flask_testbed.filled;
+    FROM flask_testbed.user_table;
 
     EXECUTE format($f$
-CREATE FUNCTION flask_testbed.put_back() RETURNS void LANGUAGE plpgsql AS $body$
+CREATE OR REPLACE FUNCTION flask_testbed.put_back() RETURNS void LANGUAGE plpgsql AS $body$
 BEGIN
     %s
-    %s
+    IF EXISTS (SELECT FROM flask_testbed.filled) THEN
+        PERFORM flask_testbed.refill();
+    END IF;
     PERFORM setval(oid, coalesce(last_value, start_value), last_value IS NOT NULL)
     FROM flask_testbed.sequence
     WHERE pg_sequence_last_value(oid) IS DISTINCT FROM last_value;
     PERFORM lo_unlink(oid) FROM pg_largeobject_metadata;
 END
 $body$
-$f$, emptying, refilling);
+$f$, emptying);
 END
 $$;
 
@@ -144,35 +155,36 @@ $$;
 CREATE FUNCTION flask_testbed.put_back_checked() RETURNS text
 LANGUAGE plpgsql AS $$
 DECLARE
-    touched text[];
-    filled record;
+    touched oid[];
+    stuck text;
 BEGIN
-    SELECT array_agg(t.name) INTO touched FROM flask_testbed.user_table t
+    SELECT array_agg(t.oid) INTO touched FROM flask_testbed.user_table t
     WHERE pg_relation_size(t.oid) > 0
-        AND t.name NOT IN (SELECT f.name FROM flask_testbed.filled f);
-    IF touched IS NOT NULL THEN
-        IF EXISTS (SELECT FROM pg_trigger WHERE NOT tgisinternal
-                   AND tgrelid = ANY (touched::regclass[])) OR EXISTS (
-                   SELECT FROM unnest(touched) AS name
-                   WHERE pg_relation_size(name::regclass) > 262144) THEN
-            EXECUTE 'TRUNCATE ' || array_to_string(touched, ', ') || ' CASCADE';
-            UPDATE flask_testbed.catalog SET version = flask_testbed.catalog_version();
-        ELSE
-            EXECUTE (SELECT 'WITH ' || string_agg(format('d%s AS (DELETE FROM ONLY %s)', i, name),
-                     ', ') || ' SELECT' FROM unnest(touched) WITH ORDINALITY AS u (name, i));
-        END IF;
+        AND NOT EXISTS (SELECT FROM flask_testbed.filled f WHERE f.oid = t.oid);
+    IF touched IS NOT NULL AND (flask_testbed.has_triggers(touched) OR EXISTS (
+            SELECT FROM unnest(touched) AS oid WHERE pg_relation_size(oid) > 262144)) THEN
+        PERFORM flask_testbed.truncate_all(touched);
+        touched := NULL;
     END IF;
-    FOR filled IN SELECT * FROM flask_testbed.filled LOOP
-        IF flask_testbed.table_version(filled.name) <> filled.version THEN
-            RETURN 'clone:' || filled.name;
-        END IF;
-    END LOOP;
+    stuck := flask_testbed.refill_checked(touched);
+    IF stuck IS NOT NULL THEN
+        RETURN 'clone:' || stuck;
+    END IF;
     PERFORM setval(oid, coalesce(last_value, start_value), last_value IS NOT NULL)
     FROM flask_testbed.sequence
     WHERE pg_sequence_last_value(oid) IS DISTINCT FROM last_value;
     PERFORM lo_unlink(oid) FROM pg_largeobject_metadata;
     RETURN NULL;
 END
+$$;
+
+-- What was done to the schema, in a word; NULL if nothing was.
+CREATE FUNCTION flask_testbed.schema_change() RETURNS text
+LANGUAGE sql AS $$
+    SELECT command FROM flask_testbed.change
+    UNION ALL
+    SELECT 'the schema' FROM flask_testbed.catalog WHERE version <> flask_testbed.catalog_version()
+    LIMIT 1;
 $$;
 
 -- NULL: the database is as it was. `busy:1,2`: these processes are in a transaction, and nothing
@@ -186,10 +198,10 @@ BEGIN
         RETURN 'busy:' || busy;
     END IF;
     IF EXISTS (SELECT FROM flask_testbed.change) THEN
-        RETURN 'clone:' || (SELECT command FROM flask_testbed.change LIMIT 1);
+        RETURN 'clone:' || flask_testbed.schema_change();
     END IF;
     IF EXISTS (SELECT FROM flask_testbed.catalog) THEN
-        IF (SELECT version FROM flask_testbed.catalog) <> flask_testbed.catalog_version() THEN
+        IF flask_testbed.schema_change() IS NOT NULL THEN
             RETURN 'clone:the schema';
         END IF;
         RETURN flask_testbed.put_back_checked();
@@ -203,23 +215,11 @@ $$;
 CREATE FUNCTION flask_testbed.remember() RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
-    found record;
-    has_rows boolean;
     powerful boolean := (SELECT rolsuper FROM pg_roles WHERE rolname = current_user);
 BEGIN
-    FOR found IN SELECT * FROM flask_testbed.user_table LOOP
-        EXECUTE 'SELECT EXISTS (SELECT FROM ONLY ' || found.name || ')' INTO has_rows;
-        IF has_rows THEN
-            EXECUTE format('CREATE TABLE flask_testbed.rows_%s AS SELECT %s FROM ONLY %s',
-                           found.oid, found.columns, found.name);
-            INSERT INTO flask_testbed.filled VALUES (
-                found.name, 'flask_testbed.rows_' || found.oid, found.columns,
-                flask_testbed.table_version(found.name));
-        END IF;
-    END LOOP;
-    INSERT INTO flask_testbed.sequence
-    SELECT c.oid, pg_sequence_last_value(c.oid), s.seqstart
-    FROM pg_class c JOIN pg_sequence s ON s.seqrelid = c.oid WHERE c.relpersistence <> 't';
+    -- The rows of migrations are the lowest layer.
+    PERFORM flask_testbed.keep_tables(0);
+    PERFORM flask_testbed.keep_sequences(0);
     IF powerful THEN
         PERFORM flask_testbed.write_reset();
         CREATE EVENT TRIGGER flask_testbed_change ON ddl_command_end
