@@ -51,6 +51,11 @@ SELECT format('%I.%I', n.nspname, c.conname), c.condeferred
 FROM pg_constraint c JOIN pg_namespace n ON n.oid = c.connamespace WHERE c.condeferrable
 """
 
+# Locks of the session are not undone with the transaction.
+_ROLLBACK = b"""
+ROLLBACK; SELECT pg_advisory_unlock_all(); SELECT pg_snapshot_xmax(pg_current_snapshot())
+"""
+
 
 def refusal(what: str) -> IsolationError:
     """The error for what rollback mode cannot do, with the way out."""
@@ -412,26 +417,26 @@ class OuterTransaction:
 
     # The end of the test
 
-    def roll_back_all(self) -> bool:
+    def roll_back_all(self) -> int | None:
         """Undo all that was done in a test, and be ready for the next.
 
-        :returns: whether there was anything.
+        :returns: the first transaction of the server's that is later; ``None`` if there was
+            nothing to undo.
         :raises IsolationError: a thread still has an open transaction that has written.
         """
         if os.getpid() != self._pid:
-            return False
+            return None
         with self._interrupting():
-            begun = self._begun
             left = [one for one in self._stack if one.writes and _is_left(one.thread)]
             for transaction in self._open:
                 transaction.over = True
-            self._roll_back_outer()
+            end = self._roll_back_outer()
         if left:
             raise refusal(
                 f"The thread {left[0].thread.name!r} still has an open transaction at the end of"
                 " its test: join it."
             )
-        return begun
+        return end
 
     @contextmanager
     def _interrupting(self) -> Iterator[None]:
@@ -446,7 +451,7 @@ class OuterTransaction:
         finally:
             self.lock.release()
 
-    def _roll_back_outer(self) -> None:
+    def _roll_back_outer(self) -> int | None:
         connection, begun = self._connection, self._begun
         self._stack.clear()
         self._open.clear()
@@ -454,12 +459,12 @@ class OuterTransaction:
         changed, self._changed_schema = self._changed_schema, False
         self._free.notify_all()
         if connection is None or connection.closed or not begun:
-            return
-        # Locks of the session are not undone with the transaction.
-        connection.pgconn.exec_(b"ROLLBACK; SELECT pg_advisory_unlock_all()")
+            return None
+        result = connection.pgconn.exec_(_ROLLBACK)
         if changed:
             # What the server has prepared, and what was learnt, may not fit any more.
             self.close()
+        return int(result.get_value(0, 0) or 0)
 
     def close(self) -> None:
         """Give the connection back."""

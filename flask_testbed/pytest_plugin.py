@@ -109,6 +109,7 @@ class Session:
         self._init_app: Callable[..., None] | None = None
         self._seed = 0
         self._kept: list[str] = []
+        self._leaks: list[str] = []
         self._zones: list[Path] = []
         self._without_database = ""
         self._modes: Modes | None = None
@@ -142,6 +143,7 @@ class Session:
         kept = sandbox.close()
         if kept is not None:
             self._kept.append(shown(kept))
+        self._leaks += map(str, sandbox.leaks)
 
     def _unwatch(self) -> None:
         if self._init_app is not None:
@@ -249,6 +251,7 @@ class Session:
             self._choice = self._modes.of(item)
             for sandbox in self._sandboxes.values():
                 self._choose(sandbox)
+                sandbox.test = item.nodeid
         randomness = sys.modules.get("flask_testbed.randomness")
         if randomness is not None:
             randomness.reseed(f"{self._seed}:{item.nodeid}")
@@ -294,21 +297,28 @@ class Session:
         return report
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self) -> None:
-        """Drop the databases, and tell the controller of xdist which are kept."""
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Drop the databases, and tell the controller of xdist of them."""
         self.close()
         if hasattr(self._config, "workeroutput"):
             self._config.workeroutput["testbed_kept"] = self._kept
+            self._config.workeroutput["testbed_leaks"] = self._leaks
+        elif self._leaks and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        """Hear from a worker of xdist what it keeps."""
-        self._kept += getattr(node, "workeroutput", {}).get("testbed_kept", [])
+        """Hear from a worker of xdist what it keeps, and what it has found."""
+        output = getattr(node, "workeroutput", {})
+        self._kept += output.get("testbed_kept", [])
+        self._leaks += output.get("testbed_leaks", [])
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Say where the databases are that are kept."""
+        """Say where the databases are that are kept, and what tests have left in them."""
         for url in self._kept:
             terminalreporter.write_line(f"Test database kept: {url}")
+        for leak in self._leaks:
+            terminalreporter.write_line(f"Leaked: {leak}", red=True)
 
     def _forbid_database(self, item: pytest.Item) -> None:
         zones = [zone for zone in self._zones if item.path.is_relative_to(zone)]

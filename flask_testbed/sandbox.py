@@ -7,7 +7,8 @@ import os
 import re
 import threading
 import warnings
-from contextlib import ExitStack
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 from weakref import WeakSet
@@ -21,7 +22,7 @@ from sqlalchemy.pool import Pool
 
 from .database import TEMPLATE, Cluster, Found, Mark
 from .engines import State, Strays
-from .errors import TestbedWarning
+from .errors import ServerError, TestbedWarning
 from .guards import check_target
 from .isolation import (
     ConnectionLost,
@@ -31,6 +32,8 @@ from .isolation import (
     put_sequences_back,
     reset,
 )
+from .leaks import Horizons, Leak, find_leaks
+from .layers import Layers
 from .rollback import Rollback, SharedConnection
 from .schema import find_schema
 from .server import Connection
@@ -90,16 +93,27 @@ class Sandbox:
     reset_sequences: bool = field(default=False, init=False)
     """In rollback mode: whether sequences are put back too."""
 
+    test: str = field(default="", init=False)
+    """Which test runs now, for messages."""
+
+    leaks: Sequence[Leak] = field(default=(), init=False)
+    """What was not as at the start when the sandbox was closed."""
+
     _cluster: Cluster | None = field(default=None, init=False, repr=False)
     _template: str = field(default="", init=False, repr=False)
     _fingerprint: str = field(default="", init=False, repr=False)
     _resetter: Connection | None = field(default=None, init=False, repr=False)
     _rollback: Rollback | None = field(default=None, init=False, repr=False)
+    _layers: Layers = field(init=False, repr=False)
     _changes: SessionChanges = field(default_factory=SessionChanges, init=False, repr=False)
+    _horizons: Horizons = field(default_factory=Horizons, init=False, repr=False)
     _strays: Strays = field(default_factory=Strays, init=False, repr=False)
     _out: WeakSet[psycopg.Connection[Any]] = field(default_factory=WeakSet, init=False, repr=False)
     _pid: int = field(default_factory=os.getpid, init=False, repr=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._layers = Layers(_Place(self))
 
     def redirect(self, app: Flask, state: State) -> None:
         """Send an application's engines here. The database is made when one first connects."""
@@ -161,8 +175,11 @@ class Sandbox:
                 last.callback(self._roll_back)
 
     def _roll_back(self) -> None:
-        undone = self._rollback is not None and self._rollback.outer.roll_back_all()
-        if undone and self.reset_sequences:
+        end = self._rollback.outer.roll_back_all() if self._rollback is not None else None
+        if end is None:
+            return
+        self._horizons.add(end, self.test)
+        if self.reset_sequences:
             put_sequences_back(self._connection())
 
     def _put_rows_back(self) -> None:
@@ -172,10 +189,9 @@ class Sandbox:
         try:
             ended = self._reset()
         except NeedsClone:
-            self._clone_again()
+            self._layers.replace()
             ended = []
-        # A connection that outlives the test may write in the next without being asked for.
-        self.used = any(not connection.closed for connection in self._out)
+        self._note_clean()
         for session in ended:
             warnings.warn(
                 f"A transaction was left open, and has been ended: {session}. Close what the"
@@ -183,6 +199,35 @@ class Sandbox:
                 TestbedWarning,
                 stacklevel=2,
             )
+
+    def _note_clean(self) -> None:
+        # A connection that outlives the test may write in the next without being asked for.
+        self.used = any(not connection.closed for connection in self._out)
+
+    # Layers
+
+    def keep(self, owner: object, name: str) -> None:
+        """Make what was written since the database was put back a layer, for later tests.
+
+        :param owner: whose it is, until :meth:`forget`.
+        :param name: of the owner, as a sentence begins with it.
+        :raises IsolationError: it cannot be kept; it is undone.
+        """
+        with self._lock:
+            if self.used and self.name is not None and self._pid == os.getpid():
+                self._layers.push(owner, name)
+                self._note_clean()
+
+    def forget(self, owner: object) -> None:
+        """Take an owner's layers away. Everything else is put back as other layers say."""
+        with self._lock:
+            if self.has_layer(owner) and self._pid == os.getpid():
+                self._put_rows_back()
+                self._layers.pop(owner)
+
+    def has_layer(self, owner: object) -> bool:
+        """Whether an owner has written what later tests see."""
+        return self._layers.owns(owner)
 
     def close(self) -> URL | None:
         """Drop the database, unless it is to be kept, and give everything back.
@@ -197,6 +242,7 @@ class Sandbox:
                     last.callback(self._cluster.close)
                 if self._template:
                     last.callback(self._release)
+                self._look_for_leaks()
                 self._unwatch()
                 self._dispose()
                 self._close_rollback()
@@ -204,9 +250,17 @@ class Sandbox:
                     self._resetter.close()
                 if self._cluster is None or self.name is None:
                     return None
+                self._layers.close()
                 kept = self._leave(self._cluster, self.name)
                 self.name = None
                 return kept
+
+    def _look_for_leaks(self) -> None:
+        if self.name is None:
+            return
+        # Without a server there is nothing to find, and others say so.
+        with suppress(ServerError, psycopg.Error):
+            self.leaks = find_leaks(self._connection(), self._horizons)
 
     def _release(self) -> None:
         # On a server of somebody else's, nothing stays that nobody asked for.
@@ -265,6 +319,7 @@ class Sandbox:
             self._refuse_somebodys(self._cluster)
             self._prepare(self._cluster)
             if self.used:
+                self._layers.forget()
                 self.put_back()
         except BaseException:
             self._give_up(self._cluster)
@@ -377,16 +432,6 @@ class Sandbox:
             prepare(self._resetter)
         return self._resetter
 
-    def _clone_again(self) -> None:
-        assert self._cluster is not None
-        assert self.name is not None
-        if self._resetter is not None:
-            self._resetter.close()
-        self._dispose()
-        self._close_rollback()
-        self._cluster.drop(self.name)
-        self._cluster.clone(self._template, self.name, Mark.make(self._kind, self._fingerprint))
-
     def _leave(self, cluster: Cluster, name: str) -> URL | None:
         if self._rollback is not None:
             bound_waits(self._connection(), None)
@@ -397,3 +442,54 @@ class Sandbox:
             return cluster.url.set(database=name)
         cluster.drop(name)
         return None
+
+
+class _Place:
+    """A sandbox's database, as its layers see it."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+
+    @property
+    def _cluster(self) -> Cluster:
+        assert self._sandbox._cluster is not None
+        return self._sandbox._cluster
+
+    def connection(self) -> Connection:
+        return self._sandbox._connection()
+
+    def reset(self) -> None:
+        self._sandbox._reset()
+
+    def copy(self) -> str:
+        """Make a template under a name of this run, so that it goes even if the run is killed."""
+        source = self._disconnect()
+        for number in itertools.count(2):
+            name = self._sandbox._name(number)
+            if self._cluster.try_lock(name):
+                if self._cluster.find(name) is None:
+                    mark = Mark.make("run", self._sandbox._fingerprint)
+                    self._cluster.clone(source, name, mark)
+                    return name
+                self._cluster.unlock(name)
+        raise AssertionError("unreachable: the numbers do not end")
+
+    def drop_copy(self, name: str) -> None:
+        self._cluster.drop(name)
+        self._cluster.unlock(name)
+
+    def replace(self, template: str | None) -> None:
+        name = self._disconnect()
+        self._cluster.drop(name)
+        mark = Mark.make(self._sandbox._kind, self._sandbox._fingerprint)
+        self._cluster.clone(template or self._sandbox._template, name, mark)
+
+    def _disconnect(self) -> str:
+        """Give all connections back that are not out."""
+        sandbox = self._sandbox
+        assert sandbox.name is not None
+        if sandbox._resetter is not None:
+            sandbox._resetter.close()
+        sandbox._dispose()
+        sandbox._close_rollback()
+        return sandbox.name
