@@ -4,8 +4,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# SQLAlchemy 2.0, laid over the version that is installed.
+OLDER := $(VENV)/sqlalchemy-2.0
 
-.PHONY: help demo run test lint types suite clean
+.PHONY: help demo run test lint types suite suite-2.0 clean
 
 help:
 	@echo "make demo    set up, make and seed the development database, say what to open"
@@ -22,7 +24,7 @@ demo: $(INSTALLED)
 run: $(INSTALLED)
 	@$(BIN)/flask run
 
-test: lint types suite
+test: lint types suite suite-2.0
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -34,6 +36,20 @@ types: $(INSTALLED)
 # Two workers, who must not meet; each time in another order, whose seed is printed.
 suite: $(INSTALLED)
 	$(BIN)/pytest -n 2
+
+# What depends on the ways of SQLAlchemy, with its other release.
+suite-2.0: $(OLDER)
+	PYTHONPATH=$(OLDER) $(BIN)/python -c \
+	  'import sqlalchemy; v = sqlalchemy.__version__; print("SQLAlchemy", v); assert v[:4] == "2.0."'
+	PYTHONPATH=$(OLDER) $(BIN)/pytest -n 2 $(wildcard tests/testbed/scenarios \
+	  tests/testbed/test_isolation.py tests/testbed/test_modes.py tests/testbed/test_binds.py \
+	  tests/testbed/test_requests.py tests/testbed/test_queries.py \
+	  tests/testbed/test_layers_of_data.py tests/integration)
+
+$(OLDER): requirements-sqlalchemy-2.0.txt $(INSTALLED)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade \
+	  --target $(OLDER) -r requirements-sqlalchemy-2.0.txt
+	@touch $(OLDER)
 
 $(INSTALLED): requirements.txt requirements-testing.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
