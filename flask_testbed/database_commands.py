@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import threading
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 
 import click
 from flask import current_app
 from flask.cli import AppGroup, with_appcontext
 
-from .commands import table
+from .commands import echo_json, json_option, table
+from .pruning import DAYS, KEEP
 from .server import shown
-from .testdb import Created, Row, TestDatabase
+from .snapshot_commands import snapshot
+from .status import HEADINGS, cells
+from .testdb import Created, TestDatabase
 
 
 def _database() -> TestDatabase:
@@ -37,8 +38,12 @@ def test_db() -> None:
     """
 
 
+test_db.add_command(snapshot)
+
+
 @test_db.command()
-def create() -> None:
+@json_option
+def create(as_json: bool) -> None:
     """Make the test database, with the schema of the application.
 
     From the migrations where there are any, else from the models. A database that is there and
@@ -49,7 +54,9 @@ def create() -> None:
       flask test-db create
     """
     created = _database().create()
-    if created.existed:
+    if as_json:
+        echo_json(created)
+    elif created.existed:
         click.echo(f"{created.name} is there already, with the current schema: nothing to do.")
     else:
         click.echo(_sentence("Created", created))
@@ -57,14 +64,19 @@ def create() -> None:
 
 @test_db.command()
 @click.option("--force", is_flag=True, help="End the connections of other programs.")
-def reset(force: bool) -> None:
+@json_option
+def reset(force: bool, as_json: bool) -> None:
     """Empty the test database, and bring its schema up to date.
 
     \b
     Example:
       flask test-db reset
     """
-    click.echo(_sentence("Reset", _database().reset(force=force)))
+    done = _database().reset(force=force)
+    if as_json:
+        echo_json(done)
+    else:
+        click.echo(_sentence("Reset", done))
 
 
 @test_db.command()
@@ -86,7 +98,42 @@ def drop(yes: bool, force: bool) -> None:
 
 
 @test_db.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for another program.")
+@click.option(
+    "--keep",
+    default=KEEP,
+    show_default=True,
+    type=click.IntRange(0),
+    help="How many templates of other schemas stay on the embedded server.",
+)
+@click.option(
+    "--days",
+    default=float(DAYS),
+    show_default=True,
+    type=click.FloatRange(0),
+    help="For how many days they stay.",
+)
+@json_option
+def prune(keep: int, days: float, as_json: bool) -> None:
+    """Drop what dead runs have left, of whichever project, and old templates.
+
+    What is in use stays, and what a person asked for: kept databases and snapshots.
+
+    \b
+    Example:
+      flask test-db prune --keep 0
+    """
+    dropped = _database().prune(keep=keep, days=days)
+    if as_json:
+        echo_json(dropped)
+        return
+    for one in dropped:
+        click.echo(f"Dropped {one.name} ({one.kind}).")
+    if not dropped:
+        click.echo("Nothing to drop.")
+
+
+@test_db.command()
+@json_option
 def status(as_json: bool) -> None:
     """Show the databases of the testbed on the server.
 
@@ -97,10 +144,10 @@ def status(as_json: bool) -> None:
     database = _database()
     rows = database.status()
     if as_json:
-        click.echo(json.dumps([asdict(row) for row in rows], indent=2))
+        echo_json(rows)
         return
     if rows:
-        click.echo(_status_table(rows))
+        click.echo(table(HEADINGS, [cells(row) for row in rows]))
     if not any(row.name == database.target.name for row in rows):
         click.echo(f"There is no {database.target.name}. Make it with: flask test-db create")
 
@@ -188,21 +235,3 @@ def _sentence(verb: str, created: Created) -> str:
         f"{verb} {created.name} on {created.where}: {created.tables} tables from the"
         f" {created.source}, in {created.seconds * 1000:,.0f} ms."
     )
-
-
-def _status_table(rows: list[Row]) -> str:
-    headings = ["database", "kind", "schema", "made by", "made at", "kB", "connections", "in use"]
-    cells = [
-        [
-            row.name,
-            row.kind,
-            {True: "current", False: "another", None: "unknown"}[row.current],
-            row.made_by,
-            row.made_at,
-            "" if row.size is None else f"{row.size // 1024:,}",
-            str(row.connections),
-            "yes" if row.in_use else "no",
-        ]
-        for row in rows
-    ]
-    return table(headings, cells)

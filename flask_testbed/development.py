@@ -76,7 +76,7 @@ class DevelopmentDatabase:
     def _make(self) -> None:
         cluster, name = self._cluster, str(self._state.own_url.database)
         try:
-            with cluster.locked(name):
+            with cluster.locked(name, "to make the development database"):
                 if cluster.find(name) is None:
                     self._build(cluster, name)
         finally:

@@ -17,7 +17,7 @@ from .errors import RefusedError
 from .server import connect_parameters
 from .settings import DISPOSABLE, Target
 
-_SYSTEM = {"postgres", "template0", "template1"}
+SYSTEM = {"postgres", "template0", "template1"}
 _WAY_OUT = (
     "Point TEST_DATABASE_URL at a database of its own whose name ends in '_test';"
     " it need not exist."
@@ -37,7 +37,7 @@ def check_target(target: Target, name: str | None = None) -> None:
             " configuration, where no database is made, reset or dropped. Run this with"
             " APP_ENV=development, or without FLASK_ENV=production."
         )
-    if name in _SYSTEM:
+    if name in SYSTEM:
         raise RefusedError(f"Refused: {name!r} is a database of the server's own. {_WAY_OUT}")
     if target.own is not None and is_same_database(target.url.set(database=name), target.own):
         raise RefusedError(

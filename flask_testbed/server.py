@@ -39,19 +39,6 @@ def connect(url: URL, *, setting: str, database: str | None = None) -> Connectio
         ) from error
 
 
-def connect_administrator(url: URL, *, setting: str) -> Connection:
-    """Connect to a database that is always there, to make and drop others.
-
-    :raises ServerError: as :func:`connect`.
-    """
-    try:
-        return connect(url, setting=setting, database="postgres")
-    except ServerError as error:
-        if 'database "postgres" does not exist' not in str(error):
-            raise
-        return connect(url, setting=setting, database="template1")
-
-
 def connect_parameters(url: URL) -> dict[str, Any]:
     """The URL as libpq's parameters.
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import closing
+from dataclasses import replace
 from importlib.metadata import version
 
 from flask import Flask
@@ -10,7 +12,9 @@ from flask import Flask
 from .database import TEMPLATE, Cluster, Mark
 from .engines import State
 from .isolation import INSTALL, install
+from .pruning import prune_templates
 from .schema import Schema, build_schema
+from .server import Connection
 
 
 def full_fingerprint(cluster: Cluster, schema: Schema) -> str:
@@ -41,7 +45,7 @@ def hold_template(app: Flask, state: State, cluster: Cluster, schema: Schema) ->
     if not _is_there(cluster, name):
         # A lock of its own: that on the name is shared by all users, as long as they run, and
         # whoever came second would wait for their end.
-        with cluster.locked(f"building {name}"):
+        with cluster.locked(f"building {name}", "to build the template"):
             if not _is_there(cluster, name):
                 _build(app, state, cluster, schema, name)
     return name
@@ -52,8 +56,18 @@ def _build(app: Flask, state: State, cluster: Cluster, schema: Schema, name: str
     mark = Mark.make("template", full_fingerprint(cluster, schema))
     with cluster.making(name, mark) as unfinished:
         build_schema(app, state, schema, cluster.url.set(database=unfinished))
-        with cluster.connect(unfinished) as connection:
+        with closing(cluster.connect(unfinished)) as connection:
             install(connection)
+            tables = count_tables(connection)
+    # The templates of old schemas are of no use, and each takes as much room as this one.
+    prune_templates(cluster, name)
+    cluster.mark(name, replace(mark, tables=tables))
+
+
+def count_tables(connection: Connection) -> int:
+    """How many tables the application has in a database."""
+    row = connection.execute("SELECT count(*) FROM flask_testbed.user_table").fetchone()
+    return int(row[0]) if row else 0
 
 
 def release_template(cluster: Cluster, name: str, *, keep: bool) -> None:

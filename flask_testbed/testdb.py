@@ -10,20 +10,24 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 
 from flask import Flask
 from sqlalchemy.engine import URL
 
-from .database import TEMPLATE, UNFINISHED, Cluster, Found, Mark
+from .database import SNAPSHOT, TEMPLATE, UNFINISHED, Cluster, Found, Mark
 from .development import target_of
 from .embedded import psql
 from .engines import Strays, attach
 from .errors import DatabaseError, RefusedError
 from .guards import check_target
-from .schema import find_schema
+from .pruning import DAYS, KEEP, Pruned, prune
+from .schema import Schema, find_schema
 from .server import address, shown
 from .settings import NAMES_OF_RUNS
-from .template import full_fingerprint, hold_template, release_template
+from .status import Row, describe
+from .template import count_tables, full_fingerprint, hold_template, release_template
+from .usage import check_unused, held, hold
 
 
 @dataclass(frozen=True)
@@ -36,22 +40,6 @@ class Created:
     tables: int
     seconds: float
     existed: bool
-
-
-@dataclass(frozen=True)
-class Row:
-    """A database of the engine's, in a status."""
-
-    name: str
-    kind: str
-    made_by: str
-    made_at: str
-    size: int | None
-    """Bytes; ``None`` where one may not look."""
-    connections: int
-    in_use: bool
-    current: bool | None
-    """Whether its schema is the application's; ``None`` where there is no telling."""
 
 
 class TestDatabase:
@@ -80,14 +68,14 @@ class TestDatabase:
         :raises TestbedError: it cannot be made.
         """
         started = time.perf_counter()
-        with self._cluster() as cluster, self._locked(cluster, self.target.name):
+        with self._cluster() as cluster, held(cluster, self.target.name):
             found = cluster.find(self.target.name)
             existed = found is not None and cluster.check_mark(found).kind == "kept"
             if found is not None and existed:
                 self._check_current(cluster, found)
             else:
                 if found is not None:
-                    self._check_unused(cluster, found, force=False)
+                    check_unused(cluster, found)
                 self._replace(cluster, found)
             return self._created(cluster, started, existed=existed)
 
@@ -98,12 +86,12 @@ class TestDatabase:
         :raises RefusedError: a rule protects it, or somebody is connected.
         """
         started = time.perf_counter()
-        with self._cluster() as cluster, self._locked(cluster, self.target.name):
+        with self._cluster() as cluster, held(cluster, self.target.name):
             found = cluster.find(self.target.name)
             if found is None:
                 raise DatabaseError(self._absent())
             cluster.check_mark(found)
-            self._check_unused(cluster, found, force)
+            check_unused(cluster, found, force=force)
             self._replace(cluster, found)
             return self._created(cluster, started, existed=False)
 
@@ -123,18 +111,30 @@ class TestDatabase:
                 check_target(self.target, found.name)
                 if not confirmed:
                     cluster.check_mark(found)
-                self._lock(cluster, found.name)
-                self._check_unused(cluster, found, force)
+                hold(cluster, found.name)
+                check_unused(cluster, found, force=force)
             for found in doomed:
                 cluster.drop(found.name)
             return [found.name for found in doomed]
 
-    def status(self) -> list[Row]:
-        """Describe what exists: the test database, those of runs, and templates."""
+    def prune(self, *, keep: int = KEEP, days: float = DAYS) -> list[Pruned]:
+        """Drop leftovers of dead runs, of whichever project, and templates of old schemas.
+
+        :param keep: how many old templates stay on the embedded server, the newest ones.
+        :param days: for how long they stay there.
+        :returns: what was dropped, sorted by name.
+        """
         with self._cluster() as cluster:
-            fingerprint = full_fingerprint(cluster, find_schema(self._app, self._state))
-            found = self._all(cluster) + cluster.find_all(f"({TEMPLATE}|{UNFINISHED}).*")
-            return [self._row(cluster, one, fingerprint) for one in found]
+            current = TEMPLATE + full_fingerprint(cluster, self._schema)
+            return prune(cluster, current=current, keep=keep, days=days)
+
+    def status(self) -> list[Row]:
+        """Describe what exists: the test database, those of runs, snapshots and templates."""
+        with self._cluster() as cluster:
+            fingerprint = full_fingerprint(cluster, self._schema)
+            found = self._all(cluster)
+            found += cluster.find_all(f"({TEMPLATE}|{UNFINISHED}|{SNAPSHOT}).*")
+            return [describe(cluster, one, fingerprint) for one in found]
 
     def shell(self, arguments: Sequence[str] = ()) -> int:
         """Run ``psql`` on the test database, and return its status.
@@ -182,63 +182,50 @@ class TestDatabase:
         with closing(Cluster.of(self.target)) as cluster:
             yield cluster
 
-    @contextmanager
-    def _locked(self, cluster: Cluster, name: str) -> Iterator[None]:
-        self._lock(cluster, name)
-        try:
-            yield
-        finally:
-            cluster.unlock(name)
-
-    def _lock(self, cluster: Cluster, name: str) -> None:
-        if not cluster.try_lock(name):
-            raise RefusedError(
-                f"Refused: a test run is using the database {name!r}. Let it end first."
-            )
+    @cached_property
+    def _schema(self) -> Schema:
+        return find_schema(self._app, self._state)
 
     def _replace(self, cluster: Cluster, found: Found | None) -> None:
-        schema = find_schema(self._app, self._state)
+        fingerprint = full_fingerprint(cluster, self._schema)
+        with self._template(cluster) as template:
+            mark = Mark.make("kept", fingerprint, tables=_tables(cluster.find(template)))
+            cluster.clone(template, self.target.name, mark, replacing=found is not None)
+
+    @contextmanager
+    def _template(self, cluster: Cluster) -> Iterator[str]:
+        """Hold the template of the application's schema meanwhile."""
         strays = Strays()
         strays.states[self._app] = self._state
         strays.listen()
         try:
-            template = hold_template(self._app, self._state, cluster, schema)
+            template = hold_template(self._app, self._state, cluster, self._schema)
         finally:
             strays.ignore()
         try:
-            if found is not None:
-                cluster.drop(found.name)
-            mark = Mark.make("kept", full_fingerprint(cluster, schema))
-            cluster.clone(template, self.target.name, mark)
+            yield template
         finally:
             # On a server of somebody else's, nothing stays that nobody asked for.
             release_template(cluster, template, keep=self.target.embedded)
 
     def _check_current(self, cluster: Cluster, found: Found) -> None:
-        fingerprint = full_fingerprint(cluster, find_schema(self._app, self._state))
-        if cluster.check_mark(found).fingerprint != fingerprint:
+        if cluster.check_mark(found).fingerprint != full_fingerprint(cluster, self._schema):
             raise RefusedError(
                 f"Refused: the database {found.name!r} is there already, and its schema is not"
                 " the application's of now. Make it anew, empty, with: flask test-db reset"
             )
 
-    def _check_unused(self, cluster: Cluster, found: Found, force: bool) -> None:
-        users = cluster.users(found.name)
-        if users and not force:
-            raise RefusedError(
-                f"Refused: the database {found.name!r} is in use by {'; '.join(users)}."
-                " Let them disconnect, or end them with --force."
-            )
-
     def _created(self, cluster: Cluster, started: float, *, existed: bool) -> Created:
-        with cluster.connect(self.target.name) as connection:
-            row = connection.execute("SELECT count(*) FROM flask_testbed.user_table").fetchone()
-        connection.close()
+        name = self.target.name
+        tables = _tables(cluster.find(name))
+        if tables is None:
+            with closing(cluster.connect(name)) as connection:
+                tables = count_tables(connection)
         return Created(
-            name=self.target.name,
+            name=name,
             where=f"{address(cluster.url)} ({self.target.source})",
-            source=find_schema(self._app, self._state).source,
-            tables=row[0] if row else 0,
+            source=self._schema.source,
+            tables=tables,
             seconds=time.perf_counter() - started,
             existed=existed,
         )
@@ -249,21 +236,13 @@ class TestDatabase:
     def _is_it(self, found: Found) -> bool:
         return found.name == self.target.name
 
-    def _row(self, cluster: Cluster, found: Found, fingerprint: str) -> Row:
-        mark = found.mark
-        return Row(
-            name=found.name,
-            kind=mark.kind if mark else "somebody else's" if self._is_it(found) else "unfinished",
-            made_by=mark.made_by if mark else found.owner,
-            made_at=mark.made_at if mark else "",
-            size=cluster.size(found.name),
-            connections=found.connections,
-            in_use=cluster.is_locked(found.name),
-            current=mark.fingerprint == fingerprint if mark else None,
-        )
-
     def _absent(self) -> str:
         return (
             f"There is no test database {self.target.name!r} on {address(self.url)}."
             " Make it with: flask test-db create"
         )
+
+
+def _tables(found: Found | None) -> int | None:
+    """How many tables a database has, if that was counted."""
+    return found.mark.tables if found is not None and found.mark is not None else None

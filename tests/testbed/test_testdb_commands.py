@@ -6,6 +6,7 @@ import json
 import re
 import signal
 import textwrap
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
@@ -13,6 +14,8 @@ import pytest
 from flask import Flask
 
 from flask_testbed import database_commands
+from flask_testbed.database import TEMPLATE, UNFINISHED, Cluster, Mark
+from flask_testbed.testdb import TestDatabase
 from tests.testbed.conftest import (
     Project,
     Stock,
@@ -125,12 +128,31 @@ def test_status_is_a_table(stock: Stock, toys: Toys, shop: Flask) -> None:
     assert nothing.out == "There is no own_test. Make it with: flask test-db create\n"
     headings, row = shown.out.splitlines()
     assert re.split(r" {2,}", headings) == (
-        ["database", "kind", "schema", "made by", "made at", "kB", "connections", "in use"]
+        ["database", "kind", "schema", "made by", "age", "MB", "used by"]
     )
     cells = re.split(r" {2,}", row)
     assert cells[:3] == ["own_test", "kept", "current"]
-    assert cells[-2:] == ["1", "no"]
-    assert int(cells[-3].replace(",", "")) > 5000
+    assert cells[4] == "0m"
+    assert float(cells[5]) > 5
+    assert cells[6] == "1"
+
+
+def test_status_fits_a_terminal_of_80_columns(stock: Stock, toys: Toys) -> None:
+    long = "a_name_that_is_as_long_as_it_may_be"
+    app = toys.app(stock.url(long))
+    toys.run(app, "test-db", "create")
+    mark = Mark.make("run", "0" * 16)
+    with closing(Cluster.of(TestDatabase(app).target)) as run:
+        for name in (f"{long}_test_12_gw11", UNFINISHED + "0" * 12, TEMPLATE + "0" * 16):
+            stock.create(name)
+            run.mark(name, mark)
+        assert run.try_lock(f"{long}_test_12_gw11")
+        with stock.connect(f"{long}_test_12_gw11"):
+            shown = toys.run(app, "test-db", "status")
+
+    assert "_test_12_gw11" in shown.out
+    assert "a run, 1" in shown.out
+    assert max(map(len, shown.out.splitlines())) <= 80
 
 
 def test_status_for_another_program(stock: Stock, toys: Toys, shop: Flask) -> None:
@@ -140,7 +162,7 @@ def test_status_for_another_program(stock: Stock, toys: Toys, shop: Flask) -> No
     (row,) = json.loads(toys.run(shop, "test-db", "status", "--json").out)
 
     assert row["name"] == "own_test"
-    assert row["kind"] == "somebody else's"
+    assert row["kind"] == "foreign"
     assert row["made_by"] == "maker"
     assert row["current"] is None
     assert row["size"] > 5_000_000
