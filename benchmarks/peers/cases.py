@@ -49,7 +49,6 @@ def filled(name: str, tables: int) -> Iterator[tuple[Cluster, Engine]]:
     add_tables(tables)
     with database(f"benchmark_{name}") as cluster:
         engine = create_engine(cluster.url)
-        make_app()
         db.metadata.create_all(engine)
         yield cluster, engine
         engine.dispose()

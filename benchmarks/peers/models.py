@@ -6,9 +6,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from flask import Flask
+from flask import Flask, request
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import ForeignKey, Identity, func
+from sqlalchemy import ForeignKey, Identity, func, select
+from sqlalchemy.engine import URL
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from flask_testbed import development_url
@@ -33,7 +34,7 @@ class Shelf(db.Model):  # type: ignore[name-defined, misc]
 
 def add_tables(count: int) -> None:
     """Have that many tables: each has an identity key, a unique name, and refers to another."""
-    for number in range(1, count):
+    for number in range(len(db.metadata.tables), count):
         parent = "shelf" if number < 3 else f"shelf_{number // 2}"
         members: dict[str, Any] = {
             "__tablename__": f"shelf_{number}",
@@ -51,9 +52,28 @@ def add_tables(count: int) -> None:
         type(f"Shelf{number}", (db.Model,), members)
 
 
-def make_app() -> Flask:
-    """An application with these models, and a test database on the embedded server."""
+def make_app(url: URL | str = "") -> Flask:
+    """An application with these models.
+
+    :param url: its database; else the engine finds one on the embedded server.
+    """
     app = Flask("benchmark", instance_path=str(INSTANCE))
-    app.config["SQLALCHEMY_DATABASE_URI"] = development_url(INSTANCE, "benchmark")
+    app.config["SQLALCHEMY_DATABASE_URI"] = url or development_url(INSTANCE, "benchmark")
+    app.config["TESTING"] = True
     db.init_app(app)
+    app.post("/shelves")(put_up)
+    app.get("/shelves/<name>")(find)
     return app
+
+
+def put_up() -> tuple[dict[str, Any], int]:
+    """Insert a row, and commit."""
+    db.session.add(Shelf(name=request.get_json()["name"]))
+    db.session.commit()
+    return {}, 201
+
+
+def find(name: str) -> dict[str, Any]:
+    """Select a row."""
+    shelf = db.session.scalars(select(Shelf).where(Shelf.name == name)).one()
+    return {"name": shelf.name, "made": shelf.made}
