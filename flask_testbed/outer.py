@@ -13,92 +13,28 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
 from psycopg import errors, pq
 
-from .errors import IsolationError
+from .inner import InnerTransaction, refusal
 from .statements import Effects
+from .surroundings import Surroundings
 
 #: Seconds that a thread waits for the transaction of another, before it is an error.
 PATIENCE = 5.0
 
-#: Seconds that a statement which still runs in a thread gets when its test has ended.
+#: Seconds that a thread which is still at work gets when its test has ended.
 GRACE = 1.0
 
 _IN_ERROR = pq.TransactionStatus.INERROR
 _ACTIVE = pq.TransactionStatus.ACTIVE
 
-# Functions of the application's own that may write, and views that may call them; what an
-# extension brings does not count.
-_WRITERS = """
-WITH writer AS (
-    SELECT p.oid, p.proname FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-    WHERE p.provolatile = 'v' AND p.oid >= 16384 AND n.nspname <> 'flask_testbed'
-        AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass
-                        AND d.objid = p.oid AND d.deptype = 'e'))
-SELECT proname FROM writer
-UNION
-SELECT c.relname FROM pg_depend d JOIN writer w ON w.oid = d.refobjid
-JOIN pg_rewrite r ON r.oid = d.objid JOIN pg_class c ON c.oid = r.ev_class
-WHERE d.refclassid = 'pg_proc'::regclass AND d.classid = 'pg_rewrite'::regclass
-"""
-
-_DEFERRABLE = """
-SELECT format('%I.%I', n.nspname, c.conname), c.condeferred
-FROM pg_constraint c JOIN pg_namespace n ON n.oid = c.connamespace WHERE c.condeferrable
-"""
-
 # Locks of the session are not undone with the transaction.
 _ROLLBACK = b"""
 ROLLBACK; SELECT pg_advisory_unlock_all(); SELECT pg_snapshot_xmax(pg_current_snapshot())
 """
-
-
-def refusal(what: str) -> IsolationError:
-    """The error for what rollback mode cannot do, with the way out."""
-    return IsolationError(
-        f"{what} Rollback mode cannot do that. Give the test real commits, with"
-        ' @pytest.mark.isolation("commit") or --testbed-isolation=commit.'
-    )
-
-
-@dataclass(eq=False)
-class InnerTransaction:
-    """A transaction as the application sees it."""
-
-    automatic: bool
-    """It ends with its statement (autocommit)."""
-
-    read_only: bool
-    savepoint: str = ""
-    """The name, while it has one."""
-
-    writes: bool = False
-    declares: bool = False
-    """It may have opened cursors."""
-
-    unclean: bool = False
-    """Although it writes nothing, its savepoint is not as it was set."""
-
-    nested: bool = False
-    """It may have savepoints of its own."""
-
-    covers: bool = False
-    """To roll it back would undo, too, what another transaction has done."""
-
-    aborted: bool = False
-    """It has failed, and its savepoint was gone back to for the sake of another."""
-
-    over: bool = False
-    """Its test has ended."""
-
-    settings: dict[str, str] = field(default_factory=dict)
-    """What was set for it alone, and the values from before."""
-
-    thread: threading.Thread = field(default_factory=threading.current_thread)
 
 
 class OuterTransaction:
@@ -118,9 +54,7 @@ class OuterTransaction:
         self._begun = False
         self._changed_schema = False
         self._lost = ""
-        self._writers: frozenset[str] = frozenset()
-        self._deferred: list[str] = []
-        self._deferrable = False
+        self._around = Surroundings()
         self._pid = os.getpid()
         self.lock = threading.RLock()
         self._free = threading.Condition(self.lock)
@@ -134,7 +68,7 @@ class OuterTransaction:
         self.check()
         if self._connection is None:
             self._connection = self._connect()
-            self._look_around(self._connection)
+            self._around = Surroundings.of(self._connection)
         return self._connection
 
     @property
@@ -144,8 +78,9 @@ class OuterTransaction:
 
     @property
     def _is_whole(self) -> bool:
-        connection = self._connection
-        return not self._lost and connection is not None and not connection.closed
+        if self._lost or os.getpid() != self._pid:
+            return False
+        return self._connection is not None and not self._connection.closed
 
     def check(self) -> None:
         """Refuse to go on where the transaction is lost.
@@ -163,17 +98,6 @@ class OuterTransaction:
             self._lost = "The connection of this test was ended, and with it all it has written."
             raise refusal(self._lost)
 
-    def _look_around(self, connection: psycopg.Connection[Any]) -> None:
-        """Learn what may write although it reads like a query, and what is checked late."""
-        level = connection.execute("SHOW default_transaction_isolation").fetchone()
-        if level != ("read committed",):
-            raise refusal(f"The default isolation level is {level[0] if level else None!r}.")
-        rows = connection.execute(_WRITERS).fetchall()
-        self._writers = frozenset(name.lower() for (name,) in rows)
-        constraints = connection.execute(_DEFERRABLE).fetchall()
-        self._deferrable = bool(constraints)
-        self._deferred = [name for name, deferred in constraints if deferred]
-
     # Statements
 
     def begin(self, *, automatic: bool, read_only: bool) -> InnerTransaction:
@@ -189,10 +113,10 @@ class OuterTransaction:
         :raises psycopg.errors.InFailedSqlTransaction: as the server would.
         """
         self.check()
-        self._check_over(transaction)
-        writes = effects.writes or not self._writers.isdisjoint(effects.words)
+        writes = effects.writes or not self._around.writers.isdisjoint(effects.words)
         if writes and not transaction.writes:
             self._wait_for_others(transaction)
+        self._check_over(transaction)
         self.settle()
         self._recover(transaction)
         if not self.has_failed(transaction):
@@ -297,7 +221,7 @@ class OuterTransaction:
         if transaction.read_only:
             commands.append("SET TRANSACTION READ ONLY")
             transaction.unclean = True
-        elif transaction.automatic and self._deferrable:
+        elif transaction.automatic and self._around.deferrable:
             # Checked at the end of the statement, which is that of the transaction.
             commands.append("SET CONSTRAINTS ALL IMMEDIATE")
             transaction.unclean = True
@@ -348,7 +272,7 @@ class OuterTransaction:
 
     def _release(self, transaction: InnerTransaction) -> None:
         if self._changed_schema and not transaction.automatic:
-            self._look_around(self.connection)
+            self._around = Surroundings.of(self.connection)
         commands = list(self._checks(transaction))
         try:
             self._run(*commands, *self._restored(transaction), f"RELEASE {transaction.savepoint}")
@@ -366,11 +290,11 @@ class OuterTransaction:
 
         https://www.postgresql.org/docs/current/sql-set-constraints.html
         """
-        if self._deferrable:
+        if self._around.deferrable:
             if not transaction.automatic:
                 yield "SET CONSTRAINTS ALL IMMEDIATE"
-            if self._deferred:
-                yield f"SET CONSTRAINTS {', '.join(self._deferred)} DEFERRED"
+            if self._around.deferred:
+                yield f"SET CONSTRAINTS {', '.join(self._around.deferred)} DEFERRED"
 
     def _restored(self, transaction: InnerTransaction) -> Iterator[str]:
         """Undo what was set for the transaction alone: a savepoint's end does not."""
@@ -385,6 +309,9 @@ class OuterTransaction:
             return
         self._run(f"ROLLBACK TO {transaction.savepoint}")
         self._give_up_place(transaction)
+        if self._changed_schema:
+            # As psycopg does: what comes by the same name may be something else.
+            self.shared._prepared.clear()
 
     def _lose(self, what: str, *, at_once: bool) -> None:
         """Give the test up: what follows would not be what the application has done.
@@ -427,7 +354,8 @@ class OuterTransaction:
         if os.getpid() != self._pid:
             return None
         with self._interrupting():
-            left = [one for one in self._stack if one.writes and _is_left(one.thread)]
+            self._free.wait_for(lambda: not self._left(), GRACE)
+            left = self._left()
             for transaction in self._open:
                 transaction.over = True
             end = self._roll_back_outer()
@@ -437,6 +365,12 @@ class OuterTransaction:
                 " its test: join it."
             )
         return end
+
+    def _left(self) -> list[InnerTransaction]:
+        """Those that have written and belong to a thread that goes on."""
+        here = threading.current_thread()
+        others = (one for one in self._stack if one.writes and one.thread is not here)
+        return [other for other in others if other.thread.is_alive()]
 
     @contextmanager
     def _interrupting(self) -> Iterator[None]:
@@ -471,10 +405,6 @@ class OuterTransaction:
         if self._connection is not None and os.getpid() == self._pid:
             self._connection.close()
         self._connection = None
-
-
-def _is_left(thread: threading.Thread) -> bool:
-    return thread is not threading.current_thread() and thread.is_alive()
 
 
 def _literal(text: str) -> str:

@@ -19,7 +19,8 @@ import psycopg
 from psycopg import errors, pq, sql
 from psycopg.adapt import AdaptersMap
 
-from .outer import InnerTransaction, OuterTransaction, refusal
+from .inner import InnerTransaction, refusal
+from .outer import OuterTransaction
 from .statements import Effects, effects_of
 
 #: What a connection is asked for that is not for the server.
