@@ -48,7 +48,7 @@ class AgentFactory(BaseFactory[AgentRegistry]):
     id = Uuid()
     name = factory.Faker("catch_phrase")
     category = "operations"
-    module_path = factory.LazyAttribute(lambda agent: f"agents.{agent.category}")
+    module_path = Derived("category", "agents.{}".format)
     class_name = Derived("name", class_name)
     status = AgentStatus.STUDENT
     confidence = factory.LazyAttribute(lambda agent: confidence_of(agent.status))

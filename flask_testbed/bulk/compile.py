@@ -53,7 +53,9 @@ _DRAWN: dict[type, Callable[[str, Any], Node]] = {
 class DeclarationCompiler:
     """Makes nodes of declarations; what makes rows of other factories is made in a workshop."""
 
-    def __init__(self, workshop: Workshop, session: Any, is_native: Callable[[Any], bool]) -> None:
+    def __init__(
+        self, workshop: Workshop, session: Any, is_native: Callable[[Any, Mapping[str, Any]], bool]
+    ) -> None:
         """:param is_native: whether the rows of a factory can only be made one by one."""
         self.workshop = workshop
         self.session = session
@@ -101,7 +103,7 @@ class DeclarationCompiler:
                 return SharedParents(path, native)
         elif kind not in (KeyOf, declarations.SubFactory):
             return native
-        if self.is_native(factory):
+        if self.is_native(factory, given):
             return native
         parents = Parents(self.workshop, plan, name, given, factory)
         return KeysOf(parents) if kind is KeyOf else parents

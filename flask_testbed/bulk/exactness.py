@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,10 +22,11 @@ HOOKS = (
 EVENTS = ("before_insert", "after_insert")
 
 
-def needs_objects(factory: Any, known: Any) -> str | None:
+def needs_objects(factory: Any, known: Any, names: Iterable[str]) -> str | None:
     """Why the rows of a factory can only be made one by one, as objects; None if they need not.
 
     :param known: the class whose methods are not counted: they are what bulk creation replaces.
+    :param names: all that is declared or given.
     """
     own = [name for name in HOOKS if _function(factory, name) is not _function(known, name)]
     if own:
@@ -33,7 +35,7 @@ def needs_objects(factory: Any, known: Any) -> str | None:
         return "it has inline_args"
     if factory._meta.sqlalchemy_get_or_create:
         return "it looks for rows that are there (sqlalchemy_get_or_create)"
-    return _model_needs_objects(sa.inspect(factory._meta.model), names_of(factory._meta))
+    return _model_needs_objects(sa.inspect(factory._meta.model), _visible(factory._meta, names))
 
 
 def _function(factory: Any, name: str) -> Any:
@@ -41,11 +43,10 @@ def _function(factory: Any, name: str) -> Any:
     return getattr(method, "__func__", method)
 
 
-def names_of(meta: Any, given: Any = ()) -> list[str]:
+def _visible(meta: Any, names: Iterable[str]) -> list[str]:
     """The attributes that a row is made with."""
     hidden = {*meta.exclude, *meta.parameters}
-    names = [name for name in (*meta.pre_declarations, *given) if name not in hidden]
-    return list(dict.fromkeys(meta.rename.get(name, name) for name in names))
+    return [meta.rename.get(name, name) for name in names if name not in hidden]
 
 
 def _model_needs_objects(mapper: Mapper[Any], names: list[str]) -> str | None:

@@ -11,7 +11,7 @@ from factory.builder import parse_declarations
 from sqlalchemy.orm import InstanceState, Session
 
 from ..errors import BulkError
-from ..randomness import generator
+from ..randomness import frozen, generator, now
 from .chunk import CHUNK, Chunk, MadeRows, Plan
 from .compile import DeclarationCompiler
 from .exactness import needs_objects
@@ -36,7 +36,7 @@ class Run:
         # One number of the test's own stream, however many rows are made: what is drawn after the
         # call does not depend on that either.
         self.seed = f"bulk/{generator().getrandbits(64)}"
-        self._compiler = DeclarationCompiler(self, session, self._is_native)
+        self._compiler = DeclarationCompiler(self, session, self.is_native)
         self._targets: dict[sa.Table, Target] = {}
         self._storages: dict[int, Storage] = {}
         self._nurseries: dict[int, list[Nursery]] = {}
@@ -49,19 +49,15 @@ class Run:
         :raises BulkError: it has a hook, which needs each row as an object.
         """
         meta = factory._meta
-        if meta.abstract:
-            raise BulkError(
-                f"{factory.__name__} is abstract: make rows of a factory that has a model."
-            )
-        pre, post = parse_declarations(
-            dict(given), base_pre=meta.pre_declarations, base_post=meta.post_declarations
-        )
+        pre, post = _declarations(factory, given)
         hidden = frozenset({*meta.exclude, *meta.parameters})
         plan = Plan(factory, path, pre, given, self._compiler, hidden)
         if not issubclass(factory, self.known):
             return plan
         meta.start_over()
-        names = {meta.rename.get(name, name): name for name in pre if name not in hidden}
+        visible = [name for name in pre if name not in hidden]
+        names = {name: name for name in visible if name not in meta.rename}
+        names |= {meta.rename[name]: name for name in visible if name in meta.rename}
         storage = Storage(sa.inspect(meta.model), self._target(meta.model), names)
         plan.stores = frozenset(storage.sources)
         self._storages[id(plan)] = storage
@@ -77,14 +73,12 @@ class Run:
             self._targets[table] = Target(connection, table)
         return self._targets[table]
 
-    def _is_native(self, factory: Any) -> bool:
-        return self.why_native(factory) is not None
-
-    def why_native(self, factory: Any) -> str | None:
-        """Why the rows of a factory are made one by one; None if they are not."""
+    def is_native(self, factory: Any, given: Mapping[str, Any]) -> bool:
+        """Whether the rows of a factory, with what is given, can only be made one by one."""
         if not issubclass(factory, self.known):
-            return f"{factory.__name__} is a factory of another kind"
-        return needs_objects(factory, self.known)
+            return True
+        pre, _ = _declarations(factory, given)
+        return needs_objects(factory, self.known, pre) is not None
 
     # Rows
 
@@ -107,6 +101,16 @@ class Run:
         for nursery in self._nurseries[id(plan)]:
             nursery.make_for(chunk)
         return chunk
+
+
+def _declarations(factory: Any, given: Mapping[str, Any]) -> Any:
+    """What is declared before and after a row is made, with what the call gives."""
+    meta = factory._meta
+    if meta.abstract:
+        raise BulkError(f"{factory.__name__} is abstract: call a factory that has a model.")
+    return parse_declarations(
+        dict(given), base_pre=meta.pre_declarations, base_post=meta.post_declarations
+    )
 
 
 def _numbers(meta: Any, size: int) -> range:
@@ -139,11 +143,13 @@ def create(
     """Make rows in a savepoint of a session's transaction; see ``BaseFactory.create_bulk``."""
     if isinstance(size, bool) or not isinstance(size, int) or size < 0:
         raise BulkError(f"{size!r} is not a number of rows: give a whole number, 0 or more.")
+    _declarations(factory, given)
     _save_given(session, given.values())
     keys = Keys(factory._meta.model)
-    with session.begin_nested():
+    # To all rows, now is the same moment.
+    with session.begin_nested(), frozen(now()):
         run = Run(session, known)
-        if exact or run.why_native(factory) is not None:
+        if exact or run.is_native(factory, given):
             for key in _one_by_one(factory, size, given, session):
                 keys.extend([key])
             return keys

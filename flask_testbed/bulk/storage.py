@@ -275,18 +275,18 @@ class _Parameters:
 
 def _absent(values: Values, evaluates_none: bool) -> Sequence[int]:
     """The rows that have no value."""
-    absent = (MISSING,) if evaluates_none else (MISSING, None)
-
-    def is_absent(value: Any) -> bool:
-        return any(value is one for one in absent)
-
     if isinstance(values, Moments | Uuids):
         return ()
     if isinstance(values, Same):
-        return range(len(values)) if is_absent(values.value) else ()
-    if isinstance(values, Picked) and not any(map(is_absent, values.pool.entries)):
+        return range(len(values)) if _places([values.value], evaluates_none) else ()
+    if isinstance(values, Picked) and not _places(values.pool.entries, evaluates_none):
         return ()
-    return [at for at, value in enumerate(values) if is_absent(value)]
+    return _places(values, evaluates_none)
+
+
+def _places(values: Iterable[Any], evaluates_none: bool) -> list[int]:
+    absent = MISSING if evaluates_none else None
+    return [at for at, value in enumerate(values) if value is absent or value is MISSING]
 
 
 def _repetition(values: Values) -> str | None:

@@ -73,14 +73,14 @@ class Values(ABC):
 
 
 class Part:
-    """Reads an attribute, also of None. Two of one name are equal, so that pools know them."""
+    """Reads an attribute; of nothing, there is none. Two of one name are equal to a pool."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self._read = attrgetter(name)
 
     def __call__(self, value: Any) -> Any:
-        return None if value is None else self._read(value)
+        return value if value is None or value is MISSING else self._read(value)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Part) and other.name == self.name
