@@ -235,6 +235,7 @@ class _Options(SQLAlchemyOptions):  # type: ignore[misc]  # factory_boy is Any t
     def next_sequence(self) -> int:
         self.start_over()
         number: int = super().next_sequence()
+        stream.note(self.counter_reference, number)
         return number
 
     def reset_sequence(self, value: int | None = None, force: bool = False) -> None:
@@ -252,7 +253,7 @@ class _Options(SQLAlchemyOptions):  # type: ignore[misc]  # factory_boy is Any t
         # A descendant counts with its ancestor's counter.
         owner = self.counter_reference
         if owner._counter_epoch != stream.epoch:
-            owner.reset_sequence()
+            owner.reset_sequence(stream.first(owner) or None)
 
     def _restart_iterators(self) -> None:
         pre = self.pre_declarations

@@ -398,12 +398,12 @@ $$;
 
 -- Forget every layer that is there: a run that was killed has left it, or a template was a copy
 -- of a database that had it. The next reset does the rest.
-CREATE FUNCTION flask_testbed.forget_layers() RETURNS void
+CREATE FUNCTION flask_testbed.forget_layers(any_schema boolean) RETURNS void
 LANGUAGE plpgsql SET flask_testbed.own = 'on' AS $$
 DECLARE
     one record;
 BEGIN
-    IF EXISTS (SELECT FROM flask_testbed.layer_schema) THEN
+    IF NOT any_schema AND EXISTS (SELECT FROM flask_testbed.layer_schema) THEN
         INSERT INTO flask_testbed.change VALUES ('a layer');
     END IF;
     FOR one IN SELECT copy FROM flask_testbed.layer_table WHERE layer > 0 LOOP

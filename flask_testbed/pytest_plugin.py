@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import secrets
 import sys
-from collections.abc import Callable, Generator
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import WeakSet
 
 import pytest
@@ -30,7 +30,11 @@ from .errors import IsolationError, TestbedError
 from .modes import MARKER, MODES, Choice, Modes
 from .requests import isolate_requests
 from .sandbox import Keeping, Sandbox
+from .scopes import Scopes
 from .server import shown
+
+if TYPE_CHECKING:
+    from _pytest.fixtures import SubRequest
 
 _PLUGIN = "flask-testbed-session"
 
@@ -114,6 +118,9 @@ class Session:
         self._without_database = ""
         self._modes: Modes | None = None
         self._choice = Choice()
+        self._scopes = Scopes(
+            self._sandboxes.values, self._committing, end_session=self._end_outer_session
+        )
 
     # Applications
 
@@ -231,6 +238,7 @@ class Session:
         given = config.getoption("testbed_seed")
         shared = getattr(config, "workerinput", {}).get("testbed_seed")
         self._seed = next(s for s in (given, shared, secrets.randbits(32)) if s is not None)
+        self._scopes.seed = self._seed
         if has_app_context():
             self.adopt(current_app._get_current_object())  # type: ignore[attr-defined]
 
@@ -255,15 +263,35 @@ class Session:
         randomness = sys.modules.get("flask_testbed.randomness")
         if randomness is not None:
             randomness.reseed(f"{self._seed}:{item.nodeid}")
+        self._scopes.begin(item)
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Generator[None, Any, Any]:
-        """Adopt what the ``app`` fixture returns, if it was made before pytest began."""
-        value = yield
-        is_app = fixturedef.argname == "app" and isinstance(value, Flask)
-        if is_app and _uses_postgresql(value):
-            self.adopt(value)
+    def pytest_fixture_setup(
+        self, fixturedef: pytest.FixtureDef[Any], request: SubRequest
+    ) -> Generator[None, Any, Any]:
+        """Keep what a fixture writes for as long as it lives.
+
+        Adopt what the ``app`` fixture returns, if it was made before pytest began.
+        """
+        with self._scopes.setting_up(fixturedef, request):
+            value = yield
+            is_app = fixturedef.argname == "app" and isinstance(value, Flask)
+            if is_app and _uses_postgresql(value):
+                self.adopt(value)
         return value
+
+    @contextmanager
+    def _committing(self) -> Iterator[None]:
+        """Have what is done committed, whatever the test's mode."""
+        before, self._choice = self._choice, Choice("commit")
+        try:
+            for sandbox in self._sandboxes.values():
+                self._choose(sandbox)
+            yield
+        finally:
+            self._choice = before
+            for sandbox in self._sandboxes.values():
+                self._choose(sandbox)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, None, None]:
@@ -276,6 +304,7 @@ class Session:
             self._release_new()
             with ExitStack() as last:
                 # What one warns of, or cannot do, must not spare the others.
+                last.callback(self._scopes.end, item)
                 for sandbox in self._sandboxes.values():
                     last.callback(sandbox.put_back)
 

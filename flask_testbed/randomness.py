@@ -28,6 +28,9 @@ class Stream:
         self.epoch = 0
         #: The iterators (by ``id``) that were already sent back to their start in this epoch.
         self.restarted: set[int] = set()
+        #: The first numbers that sequences may give, by whom they were reserved for and by counter.
+        self.reserved: dict[object, dict[object, int]] = {}
+        self._reserving: list[object] = []
 
     def reseed(self, seed: int | str) -> None:
         """Begin again from ``seed`` at the next use; until then, this costs nothing."""
@@ -47,6 +50,29 @@ class Stream:
         """Draw from ``other`` from now on; gives what was drawn from before."""
         before, self._random = self.fresh(), other
         return before
+
+    @contextlib.contextmanager
+    def reserving(self, owner: object) -> Iterator[None]:
+        """Inside, the numbers that sequences give are ``owner``'s, and nobody else gets them.
+
+        It is in rows that outlive the test.
+        """
+        self._reserving.append(owner)
+        try:
+            yield
+        finally:
+            self._reserving.remove(owner)
+
+    def note(self, counter: object, number: int) -> None:
+        """Hear of a number that a sequence gives."""
+        if self._reserving:
+            self.reserved.setdefault(self._reserving[-1], {})[counter] = number + 1
+
+    def first(self, counter: object) -> int | None:
+        """The number from which a sequence starts over; ``None``: from its own beginning."""
+        if not self.reserved:
+            return None
+        return max((numbers.get(counter, 0) for numbers in self.reserved.values()), default=None)
 
 
 def _reseed_libraries(seed: int | str) -> None:

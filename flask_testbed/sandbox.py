@@ -32,8 +32,8 @@ from .isolation import (
     put_sequences_back,
     reset,
 )
-from .leaks import Horizons, Leak, find_leaks
 from .layers import Layers
+from .leaks import Horizons, Leak, find_leaks
 from .rollback import Rollback, SharedConnection
 from .schema import find_schema
 from .server import Connection

@@ -1,0 +1,245 @@
+"""Rows that live longer than a test, in layers over those of the template.
+
+The work is done by the functions of ``layers.sql``. A layer that has changed the schema is kept as
+a template of its own besides, of which a test that changes it again gets a clone.
+"""
+
+from __future__ import annotations
+
+import itertools
+from contextlib import ExitStack
+from dataclasses import dataclass
+from tempfile import SpooledTemporaryFile
+from typing import IO, LiteralString, Protocol
+
+import psycopg
+from psycopg import sql
+
+from .errors import DatabaseError, IsolationError
+from .server import Connection, reason
+
+#: Bytes of a table that stay in memory while its rows go from one database to another.
+ROOM = 1 << 22
+
+
+class Place(Protocol):
+    """The database in which layers lie, as whoever has it offers it."""
+
+    def connection(self) -> Connection:
+        """One that may put back, in autocommit mode."""
+
+    def copy(self) -> str:
+        """Make a template of the database as it is; returns its name.
+
+        :raises DatabaseError: somebody is connected.
+        """
+
+    def drop_copy(self, name: str) -> None:
+        """Drop what :meth:`copy` has made."""
+
+    def replace(self, template: str | None) -> None:
+        """Have a clone in the place of the database; ``None``: of the first template."""
+
+    def reset(self) -> None:
+        """Put everything back as the layers say."""
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """What one owner has written in one go."""
+
+    number: int
+    owner: object
+    name: str
+    """Of the owner, for messages."""
+
+    template: str | None = None
+    """A database with this layer's schema, if it has changed it."""
+
+
+class Layers:
+    """The layers of one database, the lowest first.
+
+    :param place: the database.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._living: list[Layer] = []
+        self._numbers = itertools.count(1)
+
+    def owns(self, owner: object) -> bool:
+        """Whether an owner has a layer."""
+        return any(layer.owner is owner for layer in self._living)
+
+    def push(self, owner: object, name: str) -> None:
+        """Make what was written since the last reset a layer.
+
+        :param name: of the owner, as a sentence begins with it.
+        :raises IsolationError: it cannot be kept; it is undone.
+        """
+        number = next(self._numbers)
+        answer = self._ask("SELECT flask_testbed.push_layer(%s, false)", number)
+        if answer == "rows":
+            self._living.append(Layer(number, owner, name))
+        elif answer != "nothing":
+            self._push_schema(number, owner, name)
+
+    def _push_schema(self, number: int, owner: object, name: str) -> None:
+        try:
+            self._ask("SELECT flask_testbed.push_layer(%s, true)", number)
+            template = self._place.copy()
+        except DatabaseError as error:
+            self.replace()
+            raise IsolationError(
+                f"{name} changes the schema, so a copy of the database must be made, and cannot:"
+                f" {error.message} Close every connection before the fixture returns or yields."
+            ) from error
+        self._living.append(Layer(number, owner, name, template))
+
+    def pop(self, owner: object) -> None:
+        """Take away all layers of an owner, wherever they lie, and put everything back.
+
+        The database must be as its layers say.
+
+        :raises IsolationError: another layer cannot be without them.
+        """
+        for layer in [one for one in reversed(self._living) if one.owner is owner]:
+            position = self._living.index(layer)
+            if layer.template is not None:
+                self._pop_schema(layer, position)
+            else:
+                del self._living[position]
+                self._ask("SELECT flask_testbed.pop_layer(%s)", layer.number)
+        self._place.reset()
+
+    def _pop_schema(self, layer: Layer, position: int) -> None:
+        above = self._living[position + 1 :]
+        gone = self._living[position:]
+        del self._living[position:]
+        self.replace()
+        for one in gone:
+            if one.template is not None:
+                self._place.drop_copy(one.template)
+        if above:
+            raise IsolationError(
+                f"{layer.name} has changed the schema, and ends before {above[-1].name}, which"
+                " came after it and is gone now, too. Let the latter ask for the former as an"
+                " argument: then they end in order."
+            )
+
+    def replace(self) -> None:
+        """Have a clone in the place of the database, with the layers that live."""
+        templates = [layer.template for layer in self._living if layer.template is not None]
+        numbers = [layer.number for layer in self._living]
+        with ExitStack() as files:
+            saved = Saved(self._place.connection(), numbers, files) if numbers else None
+            self._place.replace(templates[-1] if templates else None)
+            if saved is not None:
+                saved.lay(self._place.connection())
+                self._place.reset()
+
+    def forget(self) -> None:
+        """Forget the layers that a run has left which was killed."""
+        self._ask("SELECT flask_testbed.forget_layers(false)")
+
+    def close(self) -> None:
+        """Drop the templates of layers that still live."""
+        for layer in self._living:
+            if layer.template is not None:
+                self._place.drop_copy(layer.template)
+        self._living.clear()
+
+    def _ask(self, statement: LiteralString, *values: int) -> str | None:
+        connection = self._place.connection()
+        try:
+            row = connection.execute(statement, values).fetchone()
+        except psycopg.Error as error:
+            if connection.broken:
+                # Somebody has ended every backend. What it has begun is undone.
+                return self._ask(statement, *values)
+            raise IsolationError(
+                f"Rows cannot be kept for later tests: {reason(error)}."
+            ) from error
+        return row[0] if row else None
+
+
+@dataclass(frozen=True)
+class _Table:
+    """The copy of a table in a layer."""
+
+    layer: int
+    oid: int
+    name: str
+    columns: list[str]
+    rows: IO[bytes]
+
+
+class Saved:
+    """Layers on their way from one database to another of the same descent.
+
+    :param connection: to the database in which they are.
+    :param numbers: of the layers.
+    :param files: closes the files in which their rows are.
+    """
+
+    def __init__(self, connection: Connection, numbers: list[int], files: ExitStack) -> None:
+        self._files = files
+        copies = connection.execute(
+            "SELECT layer, oid, name, copy, ARRAY(SELECT attname::text FROM pg_attribute"
+            " WHERE attrelid = copy::regclass AND attnum > 2 ORDER BY attnum)"
+            " FROM flask_testbed.layer_table WHERE layer = ANY (%s) ORDER BY layer, oid",
+            [numbers],
+        ).fetchall()
+        self._tables = [self._read(connection, *row) for row in copies]
+        self._sequences = connection.execute(
+            "SELECT layer, oid, last_value FROM flask_testbed.layer_sequence"
+            " WHERE layer = ANY (%s)",
+            [numbers],
+        ).fetchall()
+
+    def _read(
+        self,
+        connection: Connection,
+        layer: int,
+        oid: int,
+        name: str,
+        copy: str,
+        columns: list[str],
+    ) -> _Table:
+        file: IO[bytes] = SpooledTemporaryFile(max_size=ROOM)  # noqa: SIM115
+        self._files.enter_context(file)
+        statement = _copy(copy, columns, "TO STDOUT")
+        with connection.cursor().copy(statement) as rows:
+            for part in rows:
+                file.write(part)
+        file.seek(0)
+        return _Table(layer, oid, name, columns, file)
+
+    def lay(self, connection: Connection) -> None:
+        """Lay them into another database, in place of those that are there.
+
+        The next reset restores what they hold.
+        """
+        connection.execute("SELECT flask_testbed.forget_layers(true)")
+        for table in self._tables:
+            row = connection.execute(
+                "SELECT flask_testbed.lay_table(%s, %s::oid, %s)",
+                [table.layer, table.oid, table.name],
+            ).fetchone()
+            # A layer that has changed the schema may have dropped it.
+            if row is not None and row[0] is not None:
+                with connection.cursor().copy(_copy(row[0], table.columns, "FROM STDIN")) as rows:
+                    while part := table.rows.read(1 << 16):
+                        rows.write(part)
+        connection.cursor().executemany(
+            "INSERT INTO flask_testbed.layer_sequence VALUES (%s, %s::oid, %s)", self._sequences
+        )
+        connection.execute("SELECT flask_testbed.choose_layers()")
+
+
+def _copy(name: str, columns: list[str], where: LiteralString) -> sql.Composed:
+    # The name is of the engine's own making.
+    return sql.SQL("COPY {} ({}) " + where).format(
+        sql.Identifier(*name.split(".")), sql.SQL(", ").join(map(sql.Identifier, columns))
+    )
