@@ -215,8 +215,7 @@ class OuterTransaction:
         self._begun = True
         transaction.savepoint, self._spare = self._spare, ""
         if not transaction.savepoint:
-            self._count += 1
-            transaction.savepoint = f"testbed_{self._count}"
+            transaction.savepoint = self._next_name()
             commands.append(f"SAVEPOINT {transaction.savepoint}")
         if transaction.read_only:
             commands.append("SET TRANSACTION READ ONLY")
@@ -227,6 +226,10 @@ class OuterTransaction:
             transaction.unclean = True
         self._stack.append(transaction)
         return commands
+
+    def _next_name(self) -> str:
+        self._count += 1
+        return f"testbed_{self._count}"
 
     # Ends
 
@@ -273,15 +276,18 @@ class OuterTransaction:
     def _release(self, transaction: InnerTransaction) -> None:
         if self._changed_schema and not transaction.automatic:
             self._around = Surroundings.of(self.connection)
-        commands = list(self._checks(transaction))
+        commands = [*self._checks(transaction), *self._restored(transaction)]
+        commands.append(f"RELEASE {transaction.savepoint}")
+        # Most often another transaction follows: one round trip does for both.
+        spare = self._next_name()
         try:
-            self._run(*commands, *self._restored(transaction), f"RELEASE {transaction.savepoint}")
+            self._run(*commands, f"SAVEPOINT {spare}")
         except psycopg.Error:
             # As the server would have done.
             self._roll_back(transaction)
             raise
         self._stack.pop()
-        self._spare = ""
+        self._spare = spare
         for below in self._stack:
             below.covers = True
 
