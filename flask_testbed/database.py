@@ -135,6 +135,17 @@ class Cluster(Locks):
             pass
 
     @contextmanager
+    def scratch(self, template: str) -> Iterator[str]:
+        """A copy of a database that is dropped afterwards. Raises as :meth:`making`."""
+        with self._reserved() as name:
+            try:
+                self._create(name, name, template)
+                yield name
+            finally:
+                if not self.connection.closed:
+                    self.drop(name)
+
+    @contextmanager
     def _reserved(self) -> Iterator[str]:
         """A name for what is not finished, which nobody drops meanwhile."""
         name = UNFINISHED + secrets.token_hex(6)

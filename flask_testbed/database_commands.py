@@ -133,6 +133,36 @@ def prune(keep: int, days: float, as_json: bool) -> None:
 
 
 @test_db.command()
+@click.option(
+    "--ignore",
+    multiple=True,
+    metavar="PATTERN",
+    help="Tables and enums that do not count, as audit_*. May be given more than once.",
+)
+@json_option
+def check(ignore: tuple[str, ...], as_json: bool) -> None:
+    """Say where the models, the migrations and the factories disagree.
+
+    The exit status is 1 if they do anywhere.
+
+    \b
+    Example:
+      flask test-db check --ignore 'audit_*'
+    """
+    from .checking import check, describe_source
+
+    checked = check(current_app._get_current_object(), ignore)  # type: ignore[attr-defined]
+    if as_json:
+        echo_json(checked)
+    else:
+        click.echo(f"Compared {describe_source(checked)}.")
+        for difference in checked.differences:
+            click.echo(str(difference))
+        click.echo(f"They {'disagree' if checked.differences else 'agree'}.")
+    sys.exit(1 if checked.differences else 0)
+
+
+@test_db.command()
 @json_option
 def status(as_json: bool) -> None:
     """Show the databases of the testbed on the server.

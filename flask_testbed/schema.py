@@ -91,6 +91,16 @@ def build_schema(app: Flask, state: State, schema: Schema, url: URL) -> None:
             session.remove()
 
 
+def build_tables(app: Flask, state: State, url: URL) -> None:
+    """Make what the models say, and nothing else, in a database without tables.
+
+    :raises DatabaseError: a statement failed.
+    """
+    failing = "The tables cannot be made from the models"
+    with leading_to(app, state, url), _explained(failing, _TRY["models"]):
+        state.db.create_all(list(state.routes))
+
+
 def _make(app: Flask, state: State, schema: Schema) -> None:
     if schema.source == "migrations":
         _upgrade(app)

@@ -136,6 +136,21 @@ class TestDatabase:
             found += cluster.find_all(f"({TEMPLATE}|{UNFINISHED}|{SNAPSHOT}).*")
             return [describe(cluster, one, fingerprint) for one in found]
 
+    @contextmanager
+    def scratch(self) -> Iterator[tuple[Cluster, str]]:
+        """Have another database with the application's schema meanwhile.
+
+        Yields the server, and the database's name.
+
+        :raises TestbedError: it cannot be made.
+        """
+        with (
+            self._cluster() as cluster,
+            self._template(cluster) as template,
+            cluster.scratch(template) as name,
+        ):
+            yield cluster, name
+
     def shell(self, arguments: Sequence[str] = ()) -> int:
         """Run ``psql`` on the test database, and return its status.
 

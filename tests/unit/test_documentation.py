@@ -193,7 +193,11 @@ def test_every_block_of_python_runs(environment: dict[str, str], tmp_path: Path)
     (tmp_path / "test_commands.py").write_text(
         PYTEST_COMMANDS.format(arguments=pytest_commands(), root=str(ROOT))
     )
-    projects = [str(folder) for folder in folders if (folder / "shop.py").exists()]
+    projects = [
+        str(folder)
+        for folder in folders
+        if (folder / "shop.py").exists() or (folder / "catalogue.py").exists()
+    ]
 
     run = subprocess.run(
         [
@@ -374,14 +378,12 @@ def opts(command: click.Command) -> dict[str, str]:
 
 
 def leaves(context: click.Context, group_name: str) -> dict[str, click.Command]:
-    command, _ = walk(context, [group_name])
+    command, _ = walk(context, group_name.split())
     if not isinstance(command, click.Group):
         return {group_name: command}
     found = {}
     for part in command.list_commands(context):
-        leaf = command.get_command(context, part)
-        assert leaf is not None
-        found[f"{group_name} {part}"] = leaf
+        found |= leaves(context, f"{group_name} {part}")
     return found
 
 
