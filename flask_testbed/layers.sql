@@ -28,6 +28,12 @@ CREATE TABLE flask_testbed.layer_schema (layer integer PRIMARY KEY);
 -- transaction ever waits for another one here.
 CREATE TABLE flask_testbed.touched (oid oid NOT NULL);
 
+-- What follows in this transaction is the engine's own doing, and no change of the schema.
+CREATE FUNCTION flask_testbed.own_doing() RETURNS void
+LANGUAGE sql AS $$
+    SELECT set_config('flask_testbed.own', 'on', true);
+$$;
+
 CREATE FUNCTION flask_testbed.note_touch() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -285,10 +291,11 @@ $$;
 -- `rows` were; `schema:…`: the schema was changed, too, and nothing was done, unless that is
 -- welcome.
 CREATE FUNCTION flask_testbed.push_layer(number integer, any_schema boolean) RETURNS text
-LANGUAGE plpgsql SET flask_testbed.own = 'on' AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
     command text := flask_testbed.schema_change();
 BEGIN
+    PERFORM flask_testbed.own_doing();
     IF command IS NOT NULL AND NOT any_schema THEN
         RETURN 'schema:' || command;
     END IF;
@@ -344,11 +351,12 @@ $$;
 -- Take a layer away, wherever it lies. The next reset brings the rows below it back. NULL: done.
 -- Otherwise the schema was changed, by it or after it, and nothing was done.
 CREATE FUNCTION flask_testbed.pop_layer(number integer) RETURNS text
-LANGUAGE plpgsql SET flask_testbed.own = 'on' AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
     one record;
     above record;
 BEGIN
+    PERFORM flask_testbed.own_doing();
     IF flask_testbed.schema_change() IS NOT NULL
         OR EXISTS (SELECT FROM flask_testbed.layer_schema WHERE layer = number) THEN
         RETURN 'schema';
@@ -378,11 +386,12 @@ $$;
 -- Lay down a copy of a table that is empty for now; its rows come from another database. The
 -- columns that both have, and NULL if this database has no such table.
 CREATE FUNCTION flask_testbed.lay_table(number integer, relation oid, wanted text) RETURNS text
-LANGUAGE plpgsql SET flask_testbed.own = 'on' AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
     copy text := flask_testbed.name_of_copy(relation, number);
     one record;
 BEGIN
+    PERFORM flask_testbed.own_doing();
     SELECT t.oid, t.name, c.saved INTO one
     FROM flask_testbed.user_table t CROSS JOIN flask_testbed.columns_of(t.oid) c
     WHERE t.oid = relation AND t.name = wanted;
@@ -399,10 +408,11 @@ $$;
 -- Forget every layer that is there: a run that was killed has left it, or a template was a copy
 -- of a database that had it. The next reset does the rest.
 CREATE FUNCTION flask_testbed.forget_layers(any_schema boolean) RETURNS void
-LANGUAGE plpgsql SET flask_testbed.own = 'on' AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
     one record;
 BEGIN
+    PERFORM flask_testbed.own_doing();
     IF NOT any_schema AND EXISTS (SELECT FROM flask_testbed.layer_schema) THEN
         INSERT INTO flask_testbed.change VALUES ('a layer');
     END IF;
@@ -417,8 +427,9 @@ $$;
 
 -- Have each table and sequence come back as its highest layer says.
 CREATE FUNCTION flask_testbed.choose_layers() RETURNS void
-LANGUAGE plpgsql SET flask_testbed.own = 'on' AS $$
+LANGUAGE plpgsql AS $$
 BEGIN
+    PERFORM flask_testbed.own_doing();
     PERFORM flask_testbed.choose_copy(oid) FROM (
         SELECT oid FROM flask_testbed.filled UNION SELECT oid FROM flask_testbed.layer_table
     ) AS tables;

@@ -101,7 +101,7 @@ def few_rights() -> Iterator[None]:
     """Have a role that may make databases, and nothing else; keep its server up."""
     server = EmbeddedServer(INSTANCE, "test")
     cluster = Cluster(server.url("postgres"), "the embedded server", server)
-    with cluster.locked("testbed_ordinary"):
+    with cluster.locked("testbed_ordinary", "to make a role"):
         known = cluster.connection.execute(
             "SELECT FROM pg_roles WHERE rolname = 'testbed_ordinary'"
         )
