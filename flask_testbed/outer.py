@@ -350,6 +350,19 @@ class OuterTransaction:
 
     # The end of the test
 
+    @property
+    def begun(self) -> bool:
+        """Whether anything was done in it."""
+        return self._begun
+
+    @contextmanager
+    def looked_into(self) -> Iterator[psycopg.Connection[Any]]:
+        """The connection, for somebody who wants to see what the test has written."""
+        with self._interrupting():
+            if self._status is _IN_ERROR:
+                self._run(f"ROLLBACK TO {self._stack[-1].savepoint}")
+            yield self.connection
+
     def roll_back_all(self) -> int | None:
         """Undo all that was done in a test, and be ready for the next.
 

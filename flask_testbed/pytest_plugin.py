@@ -61,6 +61,11 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         help="leave the test database when the run ends; the next run replaces it",
     )
     group.addoption(
+        "--keep-failed-db",
+        action="store_true",
+        help="leave a copy of the test database as each failed test has left it",
+    )
+    group.addoption(
         "--testbed-seed",
         type=int,
         metavar="N",
@@ -323,7 +328,21 @@ class Session:
                 f" writes. With real commits: pytest --testbed-isolation=commit '{item.nodeid}'"
             )
             report.sections.append(("flask-testbed", line))
+        if report.failed and report.when != "teardown" and self._option("keep_failed_db"):
+            report.sections += [("flask-testbed", line) for line in self._copies()]
         return report
+
+    def _copies(self) -> Iterator[str]:
+        """Keep the databases as the test that has failed has left them. Says where."""
+        for sandbox in self._sandboxes.values():
+            try:
+                url = sandbox.copy()
+            except TestbedError as error:
+                yield f"The test's database is not kept: {error}"
+            else:
+                if url is not None:
+                    self._kept.append(f"{shown(url)} ({sandbox.test})")
+                    yield f"The test's database as it was: {shown(url)}"
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:

@@ -8,7 +8,7 @@ import re
 import threading
 import warnings
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 from weakref import WeakSet
@@ -20,6 +20,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import Pool
 
+from .copies import copy_rows
 from .database import TEMPLATE, Cluster, Found, Mark
 from .engines import State, Strays
 from .errors import ServerError, TestbedWarning
@@ -107,6 +108,7 @@ class Sandbox:
     _layers: Layers = field(init=False, repr=False)
     _changes: SessionChanges = field(default_factory=SessionChanges, init=False, repr=False)
     _horizons: Horizons = field(default_factory=Horizons, init=False, repr=False)
+    _copies: set[str] = field(default_factory=set, init=False, repr=False)
     _strays: Strays = field(default_factory=Strays, init=False, repr=False)
     _out: WeakSet[psycopg.Connection[Any]] = field(default_factory=WeakSet, init=False, repr=False)
     _pid: int = field(default_factory=os.getpid, init=False, repr=False)
@@ -228,6 +230,30 @@ class Sandbox:
     def has_layer(self, owner: object) -> bool:
         """Whether an owner has written what later tests see."""
         return self._layers.owns(owner)
+
+    def copy(self) -> URL | None:
+        """Make a database of what there is now, committed or not. It stays when the run ends.
+
+        :returns: its URL; ``None`` if nothing was done in the test.
+        :raises TestbedError: it cannot be made.
+        """
+        with self._lock, ExitStack() as stack:
+            if self._cluster is None or self.name is None or self._pid != os.getpid():
+                return None
+            if self._rollback is not None and self._rollback.outer.begun:
+                source = stack.enter_context(self._rollback.outer.looked_into())
+            elif self.used:
+                source = stack.enter_context(closing(self._cluster.connect(self.name)))
+            else:
+                return None
+            name = self._claim_copy(self._cluster)
+            mark = Mark.make("left", self._fingerprint, label=self.test)
+            with self._cluster.making(name, mark, self._template) as unfinished:
+                target = self._cluster.connect(unfinished)
+                with closing(target):
+                    copy_rows(source, target)
+            self._copies.add(name)
+            return self._cluster.url.set(database=name)
 
     def close(self) -> URL | None:
         """Drop the database, unless it is to be kept, and give everything back.
@@ -358,6 +384,20 @@ class Sandbox:
                 self._make(cluster, name, found)
                 return name
             cluster.unlock(name)
+        raise AssertionError("unreachable: the numbers do not end")
+
+    def _claim_copy(self, cluster: Cluster) -> str:
+        """Take the first name for a copy that neither somebody uses nor this run has used."""
+        for name in map(self._name, itertools.count(2)):
+            if name not in self._copies and cluster.try_lock(name):
+                found = cluster.find(name)
+                if found is None:
+                    return name
+                if self._is_ours(cluster, found):
+                    check_target(self.target, name)
+                    cluster.drop(name)
+                    return name
+                cluster.unlock(name)
         raise AssertionError("unreachable: the numbers do not end")
 
     def _name(self, number: int) -> str:

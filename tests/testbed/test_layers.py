@@ -40,6 +40,7 @@ ORDER = [
     "statements",
     "sessions",
     "leaks",
+    "copies",
     "inner",
     "surroundings",
     "outer",
