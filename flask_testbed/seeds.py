@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from random import Random
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, overload
 
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import URL, FromClause, Table, event, func, inspect, select, text
+from sqlalchemy import URL, FromClause, Select, Table, event, func, inspect, select, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session, class_mapper
 
+from .bulk.drafts import WORTH_WRITING, Drafts
+from .bulk.keys import Keys
 from .errors import NotEmptyError, RefusedError, SeedError
-from .factories import writing_to
+from .factories import BaseFactory, writing_to
 from .randomness import frozen, reseed
 from .settings import is_production
 
@@ -51,7 +54,10 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class Seed:
-    """What a scenario works with."""
+    """What a scenario works with.
+
+    Factories can be called as ever. What it makes through its own methods is timed, too.
+    """
 
     session: Session
     """``db.session`` of this play. Flush it if need be; the transaction is not the scenario's."""
@@ -65,15 +71,73 @@ class Seed:
     scale: int
     """How many times the usual amount to make, 1 or more."""
 
-    _progress: Progress | None = None
+    _shown: Progress | None = None
+    _drafts: Drafts = field(init=False)
+    _seconds: defaultdict[str, float] = field(init=False)
 
-    def track(self, items: Sequence[T], label: str) -> Iterator[T]:
+    def __post_init__(self) -> None:
+        drafts = Drafts(self.session, BaseFactory)
+        object.__setattr__(self, "_drafts", drafts)
+        object.__setattr__(self, "_seconds", drafts.seconds)
+
+    def create(self, factory: type[BaseFactory[T]], **values: Any) -> T:
+        """A row, made now, as an object."""
+        with self._timing(factory):
+            return factory.create(**values)
+
+    def bulk(self, factory: type[BaseFactory[Any]], size: int, **values: Any) -> Keys:
+        """Many rows that are made alike, as by ``factory.create_bulk``; gives their keys."""
+        with self._timing(factory):
+            return factory.create_bulk(size, **values)
+
+    def draft(self, factory: type[BaseFactory[Any]], **values: Any) -> Any:
+        """A row that is described now, and written in bulk with others that are.
+
+        It is for stories, in which each row has values of its own. A draft has the attributes it
+        was given, can be given others, and can be a parent of other drafts. It is written by
+        `flush`, at the end of the scenario, or between two items of `progress` once there are
+        many; then it is fixed, and what was generated can be read.
+        """
+        return self._drafts.add(factory, values)
+
+    def flush(self) -> None:
+        """Write all drafts."""
+        self._drafts.write()
+
+    @overload
+    def pick(self, rows: Any) -> Any: ...
+    @overload
+    def pick(self, rows: Any, size: int) -> list[Any]: ...
+    def pick(self, rows: Any, size: int | None = None) -> Any:
+        """One of some rows at random; or as many different ones as ``size`` says.
+
+        :param rows: a list, keys, or a ``select``, whose order should be a certain one.
+        """
+        found = self.session.scalars(rows).all() if isinstance(rows, Select) else rows
+        return self.random.choice(found) if size is None else self.random.sample(found, size)
+
+    def progress(self, items: Sequence[T], label: str) -> Iterator[T]:
         """The items one by one, with a progress bar where there is a terminal."""
-        if self._progress is None:
-            yield from items
+        if self._shown is None:
+            yield from self._flushing(items)
             return
-        with self._progress(items, label) as shown:
-            yield from shown
+        with self._shown(items, label) as shown:
+            yield from self._flushing(shown)
+
+    def _flushing(self, items: Iterable[T]) -> Iterator[T]:
+        for item in items:
+            yield item
+            if len(self._drafts) >= WORTH_WRITING:
+                self.flush()
+
+    @contextlib.contextmanager
+    def _timing(self, factory: type[BaseFactory[Any]]) -> Iterator[None]:
+        begun = time.perf_counter()
+        try:
+            yield
+        finally:
+            table: Any = class_mapper(factory._meta.model).local_table
+            self._seconds[table.name] += time.perf_counter() - begun
 
 
 @dataclass(frozen=True)
@@ -145,6 +209,9 @@ class SeedReport:
     rows: dict[str, int]
     """By table."""
 
+    speeds: dict[str, float]
+    """Rows a second, of the tables whose rows the methods of `Seed` have made."""
+
     seconds: float
     scale: int
     random_seed: int | str
@@ -204,12 +271,17 @@ def play(
             _prepare(session, db, tables, reset)
             reseed(f"{scenario.name}/{random_seed}")
             chance = Random(f"{scenario.name}/{random_seed}")
+            seed = Seed(session, chance, moment, scale, progress)
             with writing_to(session):
-                scenario.function(Seed(session, chance, moment, scale, progress))
+                scenario.function(seed)
+                seed.flush()
             session.flush()
             rows = {table.name: _count(session, table) for table in tables}
+            speeds = {name: rows.get(name, 0) / spent for name, spent in seed._seconds.items()}
+            if not dry_run:
+                _analyze(session, tables)
     seconds = time.perf_counter() - begun
-    return SeedReport(scenario.name, rows, seconds, scale, random_seed, day, dry_run)
+    return SeedReport(scenario.name, rows, speeds, seconds, scale, random_seed, day, dry_run)
 
 
 def check_reset(app: Flask) -> None:
@@ -334,6 +406,12 @@ def _any_row(table: Table) -> Any:
 
 def _count(session: Session, table: Table) -> int:
     return session.scalar(select(func.count()).select_from(table)) or 0
+
+
+def _analyze(session: Session, tables: Iterable[Table]) -> None:
+    """Let the server know how much there is now, which it would find out in a minute or so."""
+    names = ", ".join(_quoted(session, table) for table in tables)
+    session.execute(text(f"ANALYZE {names}"))
 
 
 def _restart_counters(session: Session, tables: Iterable[Table]) -> None:

@@ -30,8 +30,9 @@ from factories.workspace import (
     ProjectFactory,
     TurnFactory,
 )
+from flask_testbed.seeds import Seed
 
-__all__ = ["record_objective", "record_project"]
+__all__ = ["Workshop", "record_objective", "record_project"]
 
 ENDED_SESSIONS, COMMANDS = 2, 3
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
@@ -57,6 +58,21 @@ class Remark:
     state: CommandState | None = None
 
 
+@dataclass(frozen=True)
+class Workshop:
+    """What projects are made from."""
+
+    seed: Seed
+    fleet: list[AgentRegistry]
+    calendar: Calendar
+    words: Words
+
+    @property
+    def random(self) -> Random:
+        """The scenario's source of chance."""
+        return self.seed.random
+
+
 @dataclass
 class Session:
     """A session, and the hand of its clock."""
@@ -64,116 +80,102 @@ class Session:
     agent: Agent
     project: Project
     clock: datetime
-    calendar: Calendar
+    workshop: Workshop
 
     def tick(self, least: timedelta, most: timedelta) -> datetime:
         """Let time pass."""
-        self.clock += self.calendar.between(least, most)
+        self.clock += self.workshop.calendar.between(least, most)
         return self.clock
 
 
-def record_project(
-    profile: ProjectProfile,
-    number: int,
-    *,
-    fleet: list[AgentRegistry],
-    calendar: Calendar,
-    words: Words,
-    random: Random,
-) -> Project:
-    """Make the project of a profile, with sessions that ended and one that is live.
+def record_project(workshop: Workshop, profile: ProjectProfile, number: int) -> Project:
+    """Draft the project of a profile, with sessions that ended and one that is live.
 
     ``number`` is its place among the projects, from 0; it decides what the live session does.
     """
     copy = number // len(PROJECTS) + 1
     slug = profile.slug if copy == 1 else f"{profile.slug}-{copy}"
-    project = ProjectFactory(
+    project: Project = workshop.seed.draft(
+        ProjectFactory,
         name=profile.name if copy == 1 else f"{profile.name} {copy}",
         slug=slug,
         path=f"/home/larkspur/src/{slug}",
         github_repo=f"larkspur/{slug}",
         current_branch=profile.branch,
         description=profile.description,
-        created_at=calendar.in_office(400, 90),
+        created_at=workshop.calendar.in_office(400, 90),
     )
-    _log(project, None, None, None, "project.registered", project.created_at, {"slug": slug})
-    starts = sorted(calendar.in_office(21, 3) for _ in range(ENDED_SESSIONS))
+    _log(
+        workshop,
+        project,
+        None,
+        None,
+        None,
+        "project.registered",
+        project.created_at,
+        {"slug": slug},
+    )
+    starts = sorted(workshop.calendar.in_office(21, 3) for _ in range(ENDED_SESSIONS))
     for start in starts:
-        _record_ended(profile, project, start, fleet, calendar, words, random)
-    _record_live(profile, project, number, fleet, calendar, words, random)
+        _record_ended(workshop, profile, project, start)
+    _record_live(workshop, profile, project, number)
     return project
 
 
 def _record_ended(
-    profile: ProjectProfile,
-    project: Project,
-    start: datetime,
-    fleet: list[AgentRegistry],
-    calendar: Calendar,
-    words: Words,
-    random: Random,
+    workshop: Workshop, profile: ProjectProfile, project: Project, start: datetime
 ) -> None:
-    session = _start(project, start, fleet, calendar, random)
-    for _ in range(random.randint(1, COMMANDS)):
-        script = random.choice(profile.scripts)
-        _record_command(session, script, words.gaps(), CommandState.COMPLETE)
+    session = _start(workshop, project, start)
+    for _ in range(workshop.random.randint(1, COMMANDS)):
+        script = workshop.random.choice(profile.scripts)
+        _record_command(session, script, CommandState.COMPLETE)
     session.agent.last_seen_at = session.tick(SECOND, MINUTE)
     session.agent.ended_at = session.tick(SECOND, 5 * MINUTE)
-    _log(project, session.agent, None, None, "session.ended", session.clock, None)
+    _log(workshop, project, session.agent, None, None, "session.ended", session.clock, None)
 
 
 def _record_live(
-    profile: ProjectProfile,
-    project: Project,
-    number: int,
-    fleet: list[AgentRegistry],
-    calendar: Calendar,
-    words: Words,
-    random: Random,
+    workshop: Workshop, profile: ProjectProfile, project: Project, number: int
 ) -> None:
     state, score, reason = LIVE[number % len(LIVE)]
     # Two commands take an hour at most, and a session is heard of every few minutes.
-    start = calendar.ago(70 * MINUTE, 95 * MINUTE)
-    session = _start(project, start, fleet, calendar, random)
+    session = _start(workshop, project, workshop.calendar.ago(70 * MINUTE, 95 * MINUTE))
     session.agent.priority_score = score
     session.agent.priority_reason = reason
     first, *others = profile.scripts
-    _record_command(session, first, words.gaps(), CommandState.COMPLETE)
+    _record_command(session, first, CommandState.COMPLETE)
     if state is not CommandState.COMPLETE:
-        _record_command(session, others[0] if others else first, words.gaps(), state)
-    session.agent.last_seen_at = calendar.ago(20 * SECOND, 5 * MINUTE)
+        _record_command(session, others[0] if others else first, state)
+    session.agent.last_seen_at = workshop.calendar.ago(20 * SECOND, 5 * MINUTE)
 
 
-def _start(
-    project: Project,
-    start: datetime,
-    fleet: list[AgentRegistry],
-    calendar: Calendar,
-    random: Random,
-) -> Session:
+def _start(workshop: Workshop, project: Project, start: datetime) -> Session:
     # Some sessions are people's own assistants, which the fleet does not know.
-    known = random.random() < 0.75
-    agent = AgentFactory(
+    known = workshop.random.random() < 0.75
+    agent = workshop.seed.draft(
+        AgentFactory,
         project=project,
-        registry_id=random.choice(fleet).id if known else None,
+        registry_id=workshop.seed.pick(workshop.fleet).id if known else None,
         started_at=start,
         last_seen_at=start,
     )
-    _log(project, agent, None, None, "session.started", start, None)
-    return Session(agent, project, start, calendar)
+    _log(workshop, project, agent, None, None, "session.started", start, None)
+    return Session(agent, project, start, workshop)
 
 
-def _record_command(
-    session: Session, script: Script, gaps: dict[str, str], state: CommandState
-) -> None:
-    command = CommandFactory(
+def _record_command(session: Session, script: Script, state: CommandState) -> None:
+    seed, gaps = session.workshop.seed, session.workshop.words.gaps()
+    command = seed.draft(
+        CommandFactory,
         agent=session.agent,
+        state=CommandState.IDLE,
         instruction=script.instruction.format(**gaps),
         started_at=session.tick(SECOND, 4 * MINUTE),
     )
     question: Turn | None = None
     for remark in _conversation(script, state):
-        turn = TurnFactory(
+        turn = seed.draft(
+            TurnFactory,
             command=command,
             actor=remark.actor,
             intent=remark.intent,
@@ -216,10 +218,12 @@ def _move(session: Session, command: Command, turn: Turn, state: CommandState) -
     if state is CommandState.COMPLETE:
         command.completed_at = turn.timestamp
     agent = session.agent
-    _log(session.project, agent, command, turn, STATE_CHANGED, turn.timestamp, payload)
+    project, workshop = session.project, session.workshop
+    _log(workshop, project, agent, command, turn, STATE_CHANGED, turn.timestamp, payload)
 
 
 def _log(
+    workshop: Workshop,
     project: Project,
     agent: Agent | None,
     command: Command | None,
@@ -228,7 +232,8 @@ def _log(
     timestamp: datetime,
     payload: dict[str, str] | None,
 ) -> None:
-    EventFactory(
+    workshop.seed.draft(
+        EventFactory,
         project=project,
         agent=agent,
         command=command,
@@ -239,14 +244,15 @@ def _log(
     )
 
 
-def record_objective(texts: tuple[str, ...], constraints: str, *, calendar: Calendar) -> Objective:
-    """Make an objective that says the last of ``texts`` now, and said the others before."""
-    moments = sorted(calendar.in_office(90, 5) for _ in texts)
-    objective = ObjectiveFactory(
-        current_text=texts[-1], constraints=constraints, set_at=moments[-1]
+def record_objective(workshop: Workshop, texts: tuple[str, ...], constraints: str) -> Objective:
+    """Draft an objective that says the last of ``texts`` now, and said the others before."""
+    moments = sorted(workshop.calendar.in_office(90, 5) for _ in texts)
+    objective: Objective = workshop.seed.draft(
+        ObjectiveFactory, current_text=texts[-1], constraints=constraints, set_at=moments[-1]
     )
     for text, start, end in zip(texts, moments, [*moments[1:], None], strict=True):
-        ObjectiveHistoryFactory(
+        workshop.seed.draft(
+            ObjectiveHistoryFactory,
             objective=objective,
             text=text,
             constraints=constraints,

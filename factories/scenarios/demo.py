@@ -10,7 +10,7 @@ from app.governance.models import AgentRegistry, User, UserRole, UserStatus
 from factories.base import scenarios
 from factories.governance import UserFactory
 from factories.scenarios.calendar import Calendar
-from factories.scenarios.coding import record_objective, record_project
+from factories.scenarios.coding import Workshop, record_objective, record_project
 from factories.scenarios.company import AGENTS, DOMAIN, OBJECTIVES, PEOPLE, PROJECTS
 from factories.scenarios.fleet import record_history
 from factories.scenarios.words import Words
@@ -32,43 +32,34 @@ def demo(seed: Seed) -> None:
     words = Words(seed.random)
     people = _hire(seed, calendar)
     judges = [user for user in people if user.role in JUDGES and user.status is UserStatus.ACTIVE]
-    fleet: list[AgentRegistry] = []
-    for number, profile in enumerate(seed.track(AGENTS * seed.scale, "Agents")):
-        fleet.append(
-            record_history(
-                profile,
-                number,
-                people=judges,
-                calendar=calendar,
-                words=words,
-                random=seed.random,
-            )
-        )
+    # The stories tell of people by their names, which are generated.
+    seed.flush()
+    fleet: list[AgentRegistry] = [
+        record_history(seed, profile, number, people=judges, calendar=calendar, words=words)
+        for number, profile in enumerate(seed.progress(AGENTS * seed.scale, "Agents"))
+    ]
+    seed.flush()
     engineers = [agent for agent in fleet if agent.category == "engineering"]
-    for number, project in enumerate(seed.track(PROJECTS * seed.scale, "Projects")):
-        record_project(
-            project,
-            number,
-            fleet=engineers,
-            calendar=calendar,
-            words=words,
-            random=seed.random,
-        )
+    workshop = Workshop(seed, engineers, calendar, words)
+    for number, project in enumerate(seed.progress(PROJECTS * seed.scale, "Projects")):
+        record_project(workshop, project, number)
     for texts, constraints in OBJECTIVES * seed.scale:
-        record_objective(texts, constraints, calendar=calendar)
+        record_objective(workshop, texts, constraints)
 
 
 def _hire(seed: Seed, calendar: Calendar) -> list[User]:
     addresses: set[str] = set()
+    email = factory.LazyAttribute(lambda user: _address(user, addresses))
     jobs = [job for job in PEOPLE * seed.scale for _ in range(job.people)]
     return [
-        UserFactory(
-            email=factory.LazyAttribute(lambda user: _address(user, addresses)),
+        seed.draft(
+            UserFactory,
+            email=email,
             role=job.role,
             status=job.status,
             created_at=calendar.in_office(700, 40),
         )
-        for job in seed.track(jobs, "People")
+        for job in seed.progress(jobs, "People")
     ]
 
 

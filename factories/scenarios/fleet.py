@@ -33,6 +33,7 @@ from factories.scenarios.calendar import Calendar
 from factories.scenarios.company import AGENTS, AgentProfile, Task
 from factories.scenarios.words import Words
 from flask_testbed.randomness import random_uuid
+from flask_testbed.seeds import Seed
 
 __all__ = ["History", "record_history"]
 
@@ -98,10 +99,15 @@ class History:
     people: list[User]
     calendar: Calendar
     words: Words
-    random: Random
+    seed: Seed
     #: When it became what it is now; None if it was that for the whole month.
     promoted_at: datetime | None = None
     _outcomes: dict[AgentStatus, list[ExecutionStatus]] = field(default_factory=dict)
+
+    @property
+    def random(self) -> Random:
+        """The scenario's source of chance."""
+        return self.seed.random
 
     def maturity_at(self, moment: datetime) -> AgentStatus:
         """What the agent was at some moment of the month."""
@@ -124,29 +130,30 @@ class History:
 
 
 def record_history(
+    seed: Seed,
     profile: AgentProfile,
     number: int,
     *,
     people: list[User],
     calendar: Calendar,
     words: Words,
-    random: Random,
 ) -> AgentRegistry:
-    """Make the agent of a profile, with all that it did in the last month.
+    """Draft the agent of a profile, with all that it did in the last month.
 
     ``number`` is its place in the fleet, from 0; it decides what the agent is doing at the end.
     """
     copy = number // len(AGENTS) + 1
-    agent = AgentFactory(
+    agent: AgentRegistry = seed.draft(
+        AgentFactory,
         name=profile.name if copy == 1 else f"{profile.name} {copy}",
         category=profile.category,
         status=profile.status,
         capabilities=list(profile.capabilities),
         description=profile.description,
-        version=f"{1 + MATURITIES.index(profile.status)}.{random.randint(0, 9)}.0",
+        version=f"{1 + MATURITIES.index(profile.status)}.{seed.random.randint(0, 9)}.0",
         created_at=calendar.in_office(200, 60),
     )
-    history = History(profile, agent, people, calendar, words, random)
+    history = History(profile, agent, people, calendar, words, seed)
     if profile.status in (AgentStatus.INTERN, AgentStatus.SUPERVISED):
         history.promoted_at = calendar.in_office(18, 10)
     _record_executions(history)
@@ -177,12 +184,14 @@ def _record_execution(
     status = history.outcome(maturity)
     task, gaps = history.story()
     duration = _duration_ms(history.random, status)
-    execution = AgentExecutionFactory(
+    execution = history.seed.draft(
+        AgentExecutionFactory,
         agent=history.agent,
         status=status,
         user_request=task.request.format(**gaps),
         trigger_source=history.profile.trigger,
         started_at=moment,
+        completed_at=moment + timedelta(milliseconds=duration),
         duration_ms=duration,
         # An answer costs about as many tokens as it takes time.
         tokens_used=duration // 20 + history.random.randint(150, 900),
@@ -214,7 +223,8 @@ def _record_unfinished(history: History, status: ExecutionStatus | None) -> None
     if status is None:
         return
     task, gaps = history.story()
-    AgentExecutionFactory(
+    history.seed.draft(
+        AgentExecutionFactory,
         agent=history.agent,
         status=status,
         user_request=task.request.format(**gaps),
@@ -230,7 +240,8 @@ def _record_feedback(history: History, execution: AgentExecution, correction: st
     adjudicated = created + calendar.between(HOUR, 3 * DAY)
     kind = _kind(random, CONDUCT[execution.maturity_at_execution].corrected)
     ruled = adjudicated < calendar.as_of and kind is not FeedbackType.COMMENT
-    AgentFeedbackFactory(
+    history.seed.draft(
+        AgentFeedbackFactory,
         execution=execution,
         user=random.choice(history.people),
         feedback_type=kind,
@@ -269,7 +280,8 @@ def _record_episode(history: History, start: datetime) -> Episode:
     task, gaps = history.story()
     end = start + calendar.between(10 * MINUTE, 90 * MINUTE)
     trains = maturity is AgentStatus.STUDENT
-    episode = EpisodeFactory(
+    episode: Episode = history.seed.draft(
+        EpisodeFactory,
         agent=history.agent,
         title=f"{history.profile.name}: {task.request.format(**gaps)}",
         summary=task.response.format(**gaps),
@@ -302,8 +314,12 @@ def _record_segments(history: History, episode: Episode, task: Task, gaps: dict[
     if not episode.intervention_count:
         del parts[2]
     for order, (kind, content) in enumerate(parts):
-        EpisodeSegmentFactory(
-            episode=episode, sequence_order=order, segment_type=kind, content_summary=content
+        history.seed.draft(
+            EpisodeSegmentFactory,
+            episode=episode,
+            sequence_order=order,
+            segment_type=kind,
+            content_summary=content,
         )
 
 
@@ -313,7 +329,8 @@ def _record_promotion(history: History, moment: datetime) -> None:
     now = history.agent.status
     reviewer = history.random.choice(history.people)
     end = moment + 45 * MINUTE
-    EpisodeFactory(
+    history.seed.draft(
+        EpisodeFactory,
         agent=history.agent,
         title=f"{history.profile.name} becomes {now}",
         summary=(
@@ -344,7 +361,8 @@ def _record_canvas(history: History) -> None:
     task, gaps = history.story()
     person = random.choice(history.people)
     verb = CANVAS_VERBS[result]
-    CanvasAuditFactory(
+    history.seed.draft(
+        CanvasAuditFactory,
         agent=history.agent,
         user=person,
         canvas_type=history.profile.canvas,

@@ -21,21 +21,30 @@ PRODUCTS = [
 WAREHOUSES = ["Portland", "Reno", "Boise"]
 
 
+#: How many of each the company has to do with. Faker would take longer for a name in each
+#: sentence than all else takes together.
+ACQUAINTANCES = 300
+
+
 class Words:
     """Fills the gaps in sentences, always the same way for the same ``random``."""
 
     def __init__(self, random: Random) -> None:
         self._random = random
-        self._faker = Faker("en_US")
-        self._faker.seed_instance(random.getrandbits(64))
+        faker = Faker("en_US")
+        faker.seed_instance(random.getrandbits(64))
+        known = range(ACQUAINTANCES)
+        self._people = [f"{faker.first_name()} {faker.last_name()}" for _ in known]
+        self._companies = [faker.company() for _ in known]
+        self._cities = [faker.city() for _ in known]
 
     def gaps(self) -> dict[str, str]:
         """One choice for every gap, so that the sentences of one story speak of the same things."""
         choose = self._random
         return {
-            "person": f"{self._faker.first_name()} {self._faker.last_name()}",
-            "company": self._faker.company(),
-            "city": self._faker.city(),
+            "person": choose.choice(self._people),
+            "company": choose.choice(self._companies),
+            "city": choose.choice(self._cities),
             "product": choose.choice(PRODUCTS),
             "warehouse": choose.choice(WAREHOUSES),
             "order": f"LS-{choose.randint(40_000, 49_999)}",

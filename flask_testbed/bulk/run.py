@@ -21,6 +21,7 @@ from .sources import FromRows, KeyedRows, entries_of, refuse_nothing
 from .storage import Storage, StoredChunk
 from .table import Target
 from .values import Values
+from .writing import write
 
 #: How many rows are made one by one before what is known of them is let go.
 EXACT = 500
@@ -38,8 +39,8 @@ class Run:
         self.seed = f"bulk/{generator().getrandbits(64)}"
         self._compiler = DeclarationCompiler(self, session, self.is_native)
         self._targets: dict[sa.Table, Target] = {}
-        self._storages: dict[int, Storage] = {}
-        self._nurseries: dict[int, list[Nursery]] = {}
+        self._storages: dict[Plan, Storage] = {}
+        self._nurseries: dict[Plan, list[Nursery]] = {}
 
     # Plans
 
@@ -60,9 +61,9 @@ class Run:
         names |= {meta.rename[name]: name for name in visible if name in meta.rename}
         storage = Storage(sa.inspect(meta.model), self._target(meta.model), names)
         plan.stores = frozenset(storage.sources)
-        self._storages[id(plan)] = storage
+        self._storages[plan] = storage
         found = children_of(self, plan, post)
-        self._nurseries[id(plan)] = [Nursery(self, children) for children in found]
+        self._nurseries[plan] = [Nursery(self, children) for children in found]
         return plan
 
     def _target(self, model: type) -> Target:
@@ -92,15 +93,32 @@ class Run:
         supplied: Mapping[str, Values] | None = None,
     ) -> StoredChunk:
         """Make rows of a table, and their children: evaluated and written."""
+        chunk = self.begin(plan, rows, index, container, places, supplied)
+        write([chunk])
+        self.make_children(chunk)
+        return chunk
+
+    def begin(
+        self,
+        plan: Plan,
+        rows: Sequence[int],
+        index: str,
+        container: Chunk | None = None,
+        places: Sequence[int] | None = None,
+        supplied: Mapping[str, Values] | None = None,
+    ) -> StoredChunk:
+        """Rows of a table that are not written yet."""
         sequences = _numbers(plan.factory._meta, len(rows))
         chunk = StoredChunk(plan, rows, index, sequences, container, places, supplied)
-        chunk.storage = self._storages[id(plan)]
+        chunk.storage = self._storages[plan]
         for name, parents in (supplied or {}).items():
             _adopt(chunk, name, parents)
-        chunk.write()
-        for nursery in self._nurseries[id(plan)]:
-            nursery.make_for(chunk)
         return chunk
+
+    def make_children(self, chunk: Chunk) -> None:
+        """Make what comes after the rows of a chunk."""
+        for nursery in self._nurseries[chunk.plan]:
+            nursery.make_for(chunk)
 
 
 def _declarations(factory: Any, given: Mapping[str, Any]) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,16 +10,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapper, RelationshipDirection
 
-from ..errors import BulkError
 from ..randomness import drawing_from
 from .chunk import Chunk
 from .encode import encoder
 from .nodes import RandomUuids
-from .table import Target, refusals_of
+from .table import Target
 from .values import MISSING, Encoder, Listed, Merged, Moments, Picked, Same, Uuids, Values
-
-#: What an encoder raises if a value is not of the column's type. The server may still take it.
-_UNFIT = (TypeError, ValueError, AttributeError, OverflowError, struct.error)
 
 
 @dataclass(frozen=True)
@@ -112,6 +107,16 @@ class StoredChunk(Chunk):
             self._stored[name] = self._with_defaults(source, self._declared(source))
         return self._stored[name]
 
+    def is_counted(self, name: str) -> bool:
+        """Whether the server gives a part of the key, and nobody else."""
+        source = self.storage.sources[name]
+        declared = source.name or source.parent or source.column.default is not None
+        return not declared and self.storage.target.has_default(source.column.name)
+
+    def preset(self, name: str, values: Values) -> None:
+        """Take values for a column that are there already."""
+        self._stored[name] = values
+
     @cached_property
     def _stored(self) -> dict[str, Values]:
         return {}
@@ -139,9 +144,9 @@ class StoredChunk(Chunk):
 
     def _with_defaults(self, source: Source, values: Values) -> Values:
         """As the ORM does: whatever has no value, or None, gets the default of the model."""
-        if not self._has_default(source):
+        if not self.has_default(source):
             return values
-        absent = _absent(values, source.column.type.should_evaluate_none)
+        absent = absent_of(values, source.column.type.should_evaluate_none)
         if not absent:
             return values
         defaults = self._defaults(source, absent)
@@ -151,7 +156,7 @@ class StoredChunk(Chunk):
         rest = [at for at in range(len(self)) if at not in gone]
         return Merged(len(self), [(rest, values.take(rest)), (absent, defaults)])
 
-    def _has_default(self, source: Source) -> bool:
+    def has_default(self, source: Source) -> bool:
         """Whether a value is made here, and not left to the server."""
         default = source.column.default
         if default is not None and not isinstance(default, sa.Sequence):
@@ -174,81 +179,6 @@ class StoredChunk(Chunk):
             return Uuids(uuids.data[: 16 * size])
         with drawing_from(self.stream(name)):
             return Listed([default.arg(_Parameters(self, source, at)) for at in positions])
-
-    # Writing
-
-    def write(self) -> None:
-        """Write the rows, in one COPY, or as many as there are ways of leaving values out."""
-        self._refuse_what_repeats()
-        storage = self.storage
-        left: dict[str, Sequence[int]] = {}
-        for key, source in storage.sources.items():
-            if not self._has_default(source) and storage.target.has_default(source.column.name):
-                evaluates_none = source.column.type.should_evaluate_none
-                left[key] = _absent(self.stored(key), evaluates_none)
-        if all(len(absent) in (0, len(self)) for absent in left.values()):
-            self._write({key for key, absent in left.items() if absent}, None)
-            return
-        sets = {key: set(absent) for key, absent in left.items()}
-        groups: dict[frozenset[str], list[int]] = {}
-        for at in range(len(self)):
-            group = frozenset(key for key, absent in sets.items() if at in absent)
-            groups.setdefault(group, []).append(at)
-        for group, positions in groups.items():
-            self._write(group, positions)
-
-    def _write(self, left: Iterable[str], positions: list[int] | None) -> None:
-        """Write the rows at some positions, or all, without some columns."""
-        storage = self.storage
-        keys = [key for key in storage.sources if key not in left]
-        columns = {key: self.stored(key) for key in keys}
-        rows = self.rows
-        if positions is not None:
-            columns = {key: values.take(positions) for key, values in columns.items()}
-            rows = [rows[at] for at in positions]
-        names = [storage.sources[key].column.name for key in keys]
-        fields = self._encoded(columns)
-        with refusals_of(storage.target, self.plan.factory.__name__, rows):
-            if fields is not None:
-                storage.target.copy(names, fields, len(rows))
-            else:
-                storage.target.copy_as_text(names, self._processed(columns))
-
-    def _encoded(self, columns: dict[str, Values]) -> list[list[bytes] | bytes] | None:
-        """The fields in binary; None if a value or a type cannot be said in it."""
-        fields = []
-        for key, values in columns.items():
-            encode = self.storage.encoders[key]
-            if encode is None:
-                return None
-            try:
-                fields.append(values.encoded(encode))
-            except _UNFIT:
-                return None
-        return fields
-
-    def _processed(self, columns: dict[str, Values]) -> Iterable[tuple[Any, ...]]:
-        """The rows as psycopg wants them."""
-        dialect = self.storage.target.dialect
-        processed = []
-        for key, values in columns.items():
-            kind = self.storage.sources[key].column.type
-            process = kind.dialect_impl(dialect).bind_processor(dialect)
-            nullable = (None if value is MISSING else value for value in values)
-            processed.append(map(process, nullable) if process else nullable)
-        return zip(*processed, strict=True)
-
-    def _refuse_what_repeats(self) -> None:
-        for key in self.storage.unique:
-            why = _repetition(self.stored(key))
-            if why is not None:
-                raise BulkError(
-                    f"{self.plan.factory.__name__} cannot be made in bulk: {key!r} is unique,"
-                    f" and {why}. Declare it as a Sequence, a Token, a Uuid, or as a function"
-                    " of one, or give the values in the call.",
-                    table=self.storage.target.table.name,
-                    column=self.storage.sources[key].column.name,
-                )
 
 
 class _Parameters:
@@ -273,7 +203,7 @@ class _Parameters:
         }
 
 
-def _absent(values: Values, evaluates_none: bool) -> Sequence[int]:
+def absent_of(values: Values, evaluates_none: bool) -> Sequence[int]:
     """The rows that have no value."""
     if isinstance(values, Moments | Uuids):
         return ()
@@ -287,15 +217,3 @@ def _absent(values: Values, evaluates_none: bool) -> Sequence[int]:
 def _places(values: Iterable[Any], evaluates_none: bool) -> list[int]:
     absent = MISSING if evaluates_none else None
     return [at for at, value in enumerate(values) if value is absent or value is MISSING]
-
-
-def _repetition(values: Values) -> str | None:
-    """Why values are not unique, if that is plain."""
-    if isinstance(values, Same) and len(values) > 1 and not _absent(values, False):
-        return f"every row would have the value {values.value!r}"
-    if isinstance(values, Merged):
-        parts = [part for _, part in values.parts]
-        return next(filter(None, map(_repetition, parts)), None)
-    if isinstance(values, Picked) and values.pool.drawn:
-        return "its values are drawn from few, which repeat"
-    return None

@@ -62,11 +62,9 @@ class Target:
         statement = f"SELECT {self._defaults[column]} FROM generate_series(1, {size})"  # noqa: S608
         return [row[0] for row in self._driver.execute(statement, binary=True)]
 
-    def copy(
-        self, columns: Sequence[str], fields: Sequence[list[bytes] | bytes], size: int
-    ) -> None:
-        """Write rows whose fields are encoded; a field that all have in common comes once."""
-        data = b"".join((_SIGNATURE, _rows(fields, size), _END))
+    def copy(self, columns: Sequence[str], rows: Iterable[bytes]) -> None:
+        """Write rows that are encoded."""
+        data = b"".join((_SIGNATURE, *rows, _END))
         statement = self._statement(columns, "BINARY")
         with self._driver.cursor() as cursor, cursor.copy(statement) as to:
             to.write(data)
@@ -89,8 +87,8 @@ def _short(name: str) -> str:
     return name.rpartition(".")[2]
 
 
-def _rows(fields: Sequence[list[bytes] | bytes], size: int) -> bytes:
-    """The rows one after another. What is the same in all of them is put together beforehand."""
+def rows_of(fields: Sequence[list[bytes] | bytes], size: int) -> bytes:
+    """Rows of encoded fields, one after another; a field that all have in common comes once."""
     parts: list[Iterable[bytes]] = []
     same = pack(">h", len(fields))
     for field in fields:

@@ -104,7 +104,7 @@ def library(seed: Seed) -> None:
     And so on.
     """
     shelf = ShelfFactory(name=seed.random.choice("abcdefghij"))
-    for number in seed.track(range(2 * seed.scale), "Books"):
+    for number in seed.progress(range(2 * seed.scale), "Books"):
         BookFactory(shelf=shelf, title=f"{seed.random.random()} {number}")
 
 
