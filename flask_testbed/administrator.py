@@ -170,6 +170,8 @@ class Administrator:
         :param processes: each of which needs :data:`CONNECTIONS` at least.
         :raises ServerError: says how many processes the server has room for.
         """
+        if processes == 1:
+            return
         row = self._execute(
             "SELECT least(current_setting('max_connections')::int"
             " - current_setting('superuser_reserved_connections')::int"

@@ -12,6 +12,9 @@ from .errors import ServerError
 #: Seconds to wait for a server that does not answer.
 CONNECT_TIMEOUT = 10
 
+#: What a server says that has no connection left, or none for this role or database.
+_FULL = ("too many clients", "too many connections", "connection slots are reserved")
+
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 
@@ -34,9 +37,21 @@ def connect(url: URL, *, setting: str, database: str | None = None) -> Connectio
     except (psycopg.Error, UnicodeError, ValueError) as error:
         raise ServerError(
             f"Cannot connect to PostgreSQL at {address(url)} ({setting}): {reason(error)}."
-            " Check that the server runs and that the URL's host, port, user, password and"
-            " database are right."
+            f" {_way_out(reason(error))}"
         ) from error
+
+
+def _way_out(said: str) -> str:
+    """What to do where there is no connection."""
+    if any(words in said for words in _FULL):
+        return (
+            "Run with fewer workers (-n), let other programs disconnect, or raise the server's"
+            " max_connections."
+        )
+    return (
+        "Check that the server runs and that the URL's host, port, user, password and database"
+        " are right."
+    )
 
 
 def connect_parameters(url: URL) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from contextlib import closing
 from dataclasses import replace
 from importlib.metadata import version
@@ -38,8 +39,11 @@ def hold_template(app: Flask, state: State, cluster: Cluster, schema: Schema) ->
     Whoever comes second waits for the first to build it.
 
     :returns: its name.
+    :raises ServerError: there are more workers than the server has connections for.
     :raises DatabaseError: the schema cannot be built; nothing is left of it.
     """
+    # pytest-xdist says so in each worker. Better now than when some of them have begun.
+    cluster.check_room(int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
     name = TEMPLATE + full_fingerprint(cluster, schema)
     cluster.lock_shared(name)
     if not _is_there(cluster, name):
