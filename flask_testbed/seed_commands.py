@@ -18,8 +18,8 @@ from .commands import table
 from .development import is_development
 from .errors import NotEmptyError, SeedError
 from .seeds import EXTENSION as SCENARIOS
-from .seeds import Scenario, Scenarios, SeedReport, check_reset, play, reach
-from .settings import DISPOSABLE
+from .seeds import Scenario, Scenarios, SeedReport, check_reset, leading_to, play, reach
+from .settings import DISPOSABLE, parse_url
 
 
 class ScenarioGroup(AppGroup):
@@ -104,6 +104,11 @@ def _command(scenario: Scenario) -> click.Command:
             help="With --reset: do not ask. (On the embedded server it never asks.)",
         ),
         click.option("--dry-run", is_flag=True, help="Play it, and write nothing."),
+        click.option(
+            "--database-url",
+            metavar="URL",
+            help="Write to this database, which has the schema, and not to the application's own.",
+        ),
     ]
 
     @with_appcontext
@@ -127,27 +132,30 @@ def _play(
     if_empty: bool,
     yes: bool,
     dry_run: bool,
+    database_url: str | None,
 ) -> None:
     if reset and if_empty:
         raise click.UsageError("--reset and --if-empty exclude each other.")
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # a proxy
     db: SQLAlchemy = app.extensions["sqlalchemy"]
+    url = None if database_url is None else parse_url(database_url, "--database-url")
     if reset:
         check_reset(app)
-        if not (yes or dry_run):
-            _confirm_reset(app, reach(db))
     try:
-        report = play(
-            app,
-            db,
-            scenario,
-            scale=scale,
-            random_seed=random_seed,
-            as_of=as_of.replace(tzinfo=UTC).date() if as_of else None,
-            reset=reset,
-            dry_run=dry_run,
-            progress=_progress if _is_terminal(sys.stderr) else None,
-        )
+        with leading_to(app, url):
+            if reset and not (yes or dry_run):
+                _confirm_reset(app, reach(db))
+            report = play(
+                app,
+                db,
+                scenario,
+                scale=scale,
+                random_seed=random_seed,
+                as_of=as_of.replace(tzinfo=UTC).date() if as_of else None,
+                reset=reset,
+                dry_run=dry_run,
+                progress=_progress if _is_terminal(sys.stderr) else None,
+            )
     except NotEmptyError:
         if not if_empty:
             raise
@@ -179,11 +187,15 @@ def _progress(items: Sequence[Any], label: str) -> AbstractContextManager[Iterab
 
 def summary(report: SeedReport) -> str:
     """What a play has written: a table, and a sentence."""
-    rows = [[name, f"{count:,}"] for name, count in report.rows.items()]
+    headings = ["table", "rows", "rows/s"][: 3 if report.speeds else 2]
+    rows = [
+        [name, f"{count:,}", f"{report.speeds.get(name, 0):,.0f}"][: len(headings)]
+        for name, count in report.rows.items()
+    ]
     wrote = "Dry run: would have written" if report.dry_run else "Wrote"
     nothing = " Nothing was kept." if report.dry_run else ""
     return (
-        f"{table(['table', 'rows'], rows)}\n\n"
+        f"{table(headings, rows)}\n\n"
         f"{wrote} {report.total:,} rows of {report.scenario!r} as of {report.as_of},"
         f" random seed {report.random_seed}, in {report.seconds:.1f} s"
         f" ({report.rows_per_second:,.0f} rows/s).{nothing}"

@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session, class_mapper
 
 from .bulk.drafts import WORTH_WRITING, Drafts
 from .bulk.keys import Keys
+from .engines import attach
 from .errors import NotEmptyError, RefusedError, SeedError
 from .factories import BaseFactory, writing_to
 from .randomness import frozen, reseed
@@ -32,6 +33,7 @@ __all__ = [
     "Seed",
     "SeedReport",
     "check_reset",
+    "leading_to",
     "play",
     "reach",
 ]
@@ -304,6 +306,16 @@ def reach(db: SQLAlchemy) -> URL:
     with _reachable(db), db.engine.connect():
         # Not before: what leads the engine elsewhere does so when it connects.
         return db.engine.url
+
+
+@contextlib.contextmanager
+def leading_to(app: Flask, url: URL | None) -> Iterator[None]:
+    """Inside, the application's database is another one; its own if ``url`` is None."""
+    if url is None:
+        yield
+        return
+    with attach(app).route.detour(url):
+        yield
 
 
 @contextlib.contextmanager

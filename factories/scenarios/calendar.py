@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta, timezone
+from functools import cache
 from random import Random
 
 __all__ = ["Calendar"]
@@ -35,19 +36,23 @@ class Calendar:
 
         ``first`` is the earlier one, and ``last`` at least 2: yesterday is not over at the end.
         """
-        days = [self._day(back) for back in range(first, last - 1, -1)]
-        day = self.random.choice([day for day in days if day.weekday() < 5] or days)
+        day = self.random.choice(_working_days(self.as_of, first, last))
         opens = datetime.combine(day, OPENS, OFFICE)
         closes = datetime.combine(day, CLOSES, OFFICE)
         return (opens + self.between(timedelta(0), closes - opens)).astimezone(UTC)
 
     def at_night(self, back: int) -> datetime:
         """A quarter past two, ``back`` days back: when what is scheduled runs."""
-        return datetime.combine(self._day(back), time(2, 15), OFFICE).astimezone(UTC)
-
-    def _day(self, back: int) -> datetime:
-        return self.as_of - timedelta(days=back)
+        day = self.as_of - timedelta(days=back)
+        return datetime.combine(day, time(2, 15), OFFICE).astimezone(UTC)
 
     def clip(self, moment: datetime) -> datetime:
         """``moment``, or a minute before the end if that is earlier."""
         return min(moment, self.as_of - timedelta(minutes=1))
+
+
+@cache
+def _working_days(as_of: datetime, first: int, last: int) -> list[datetime]:
+    """The working days among those ``first`` to ``last`` days back; all, if none of them is one."""
+    days = [as_of - timedelta(days=back) for back in range(first, last - 1, -1)]
+    return [day for day in days if day.weekday() < 5] or days
