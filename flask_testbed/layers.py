@@ -171,6 +171,9 @@ class _Table:
     layer: int
     oid: int
     name: str
+    definition: str
+    """Its columns with their types, as the server writes them."""
+
     columns: list[str]
     rows: IO[bytes]
 
@@ -186,9 +189,12 @@ class Saved:
     def __init__(self, connection: Connection, numbers: list[int], files: ExitStack) -> None:
         self._files = files
         copies = connection.execute(
-            "SELECT layer, oid, name, copy, ARRAY(SELECT attname::text FROM pg_attribute"
-            " WHERE attrelid = copy::regclass AND attnum > 2 ORDER BY attnum)"
-            " FROM flask_testbed.layer_table WHERE layer = ANY (%s) ORDER BY layer, oid",
+            "SELECT layer, oid, name, copy, string_agg(format('%%I %%s', attname,"
+            " format_type(atttypid, atttypmod)), ', ' ORDER BY attnum),"
+            " array_agg(attname::text ORDER BY attnum)"
+            " FROM flask_testbed.layer_table JOIN pg_attribute ON attrelid = copy::regclass"
+            " WHERE layer = ANY (%s) AND attnum > 2"
+            " GROUP BY layer, oid ORDER BY layer, oid",
             [numbers],
         ).fetchall()
         self._tables = [self._read(connection, *row) for row in copies]
@@ -205,6 +211,7 @@ class Saved:
         oid: int,
         name: str,
         copy: str,
+        definition: str,
         columns: list[str],
     ) -> _Table:
         file: IO[bytes] = SpooledTemporaryFile(max_size=ROOM)  # noqa: SIM115
@@ -214,7 +221,7 @@ class Saved:
             for part in rows:
                 file.write(part)
         file.seek(0)
-        return _Table(layer, oid, name, columns, file)
+        return _Table(layer, oid, name, definition, columns, file)
 
     def lay(self, connection: Connection) -> None:
         """Lay them into another database, in place of those that are there.
@@ -224,8 +231,8 @@ class Saved:
         connection.execute("SELECT flask_testbed.forget_layers(true)")
         for table in self._tables:
             row = connection.execute(
-                "SELECT flask_testbed.lay_table(%s, %s::oid, %s)",
-                [table.layer, table.oid, table.name],
+                "SELECT flask_testbed.lay_table(%s, %s::oid, %s, %s)",
+                [table.layer, table.oid, table.name, table.definition],
             ).fetchone()
             # A layer that has changed the schema may have dropped it.
             if row is not None and row[0] is not None:

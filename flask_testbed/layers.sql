@@ -383,24 +383,20 @@ BEGIN
 END
 $$;
 
--- Lay down a copy of a table that is empty for now; its rows come from another database. The
--- columns that both have, and NULL if this database has no such table.
-CREATE FUNCTION flask_testbed.lay_table(number integer, relation oid, wanted text) RETURNS text
+-- Lay down a copy of a table, of these columns, that is empty for now: its rows come from another
+-- database. NULL: this one has no such table.
+CREATE FUNCTION flask_testbed.lay_table(number integer, relation oid, wanted text, columns text)
+RETURNS text
 LANGUAGE plpgsql AS $$
 DECLARE
     copy text := flask_testbed.name_of_copy(relation, number);
-    one record;
 BEGIN
     PERFORM flask_testbed.own_doing();
-    SELECT t.oid, t.name, c.saved INTO one
-    FROM flask_testbed.user_table t CROSS JOIN flask_testbed.columns_of(t.oid) c
-    WHERE t.oid = relation AND t.name = wanted;
-    IF one.oid IS NULL THEN
+    IF NOT EXISTS (SELECT FROM flask_testbed.user_table WHERE oid = relation AND name = wanted) THEN
         RETURN NULL;
     END IF;
-    EXECUTE format('CREATE TABLE %s AS SELECT ctid AS testbed_place, xmin AS testbed_writer, %s'
-                   ' FROM ONLY %s WITH NO DATA', copy, one.saved, one.name);
-    INSERT INTO flask_testbed.layer_table VALUES (number, relation, one.name, copy);
+    EXECUTE format('CREATE TABLE %s (testbed_place tid, testbed_writer xid, %s)', copy, columns);
+    INSERT INTO flask_testbed.layer_table VALUES (number, relation, wanted, copy);
     RETURN copy;
 END
 $$;
