@@ -110,6 +110,9 @@ class SharedConnection(psycopg.Connection[Any]):
         if parameters.get("context") is not None:
             self._adapters = AdaptersMap(parameters["context"].adapters)
 
+    def __del__(self, *_: Any) -> None:
+        """Nothing: the way to the server is not its own, and is not to be made for this."""
+
     # What is shared is looked up each time: it is replaced when the server's connection is.
 
     @property

@@ -1,0 +1,83 @@
+"""Databases with nothing of the engine in them: the measure of all things."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+
+from flask import Flask
+from psycopg import sql
+
+from flask_testbed.database import Cluster
+from flask_testbed.settings import Target
+
+from .environment import Environment
+from .toy import db
+
+# By such a name, the next run drops what a killed one has left.
+_PREFIX = "flask_testbed_new_"
+
+
+@dataclass
+class Bare:
+    """Databases with nothing of the engine in them, and nothing of it before them.
+
+    :param target: says on which server, and as whom.
+    :param make_app: makes an application on a database.
+    """
+
+    target: Target
+    make_app: Callable[..., Flask]
+    _base: str | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self.cluster = Cluster.of(self.target)
+
+    @contextmanager
+    def environment(self) -> Iterator[Environment]:
+        """A fresh database, and an application for it."""
+        if self._base is None:
+            self._base = self._make("template1")
+            with self._app(self._base) as app, app.app_context():
+                db.create_all(None)
+        name = self._make(self._base)
+        try:
+            with self._app(name) as app:
+                url = self.cluster.url.set(database=name)
+                environment = Environment(app, url, lambda: url, self.make_app, requests_apart=True)
+                with ExitStack() as last:
+                    last.callback(environment.close_forgotten)
+                    last.callback(environment.close)
+                    yield environment
+        finally:
+            self._drop(name)
+
+    def close(self) -> None:
+        """Drop what is left, and disconnect."""
+        if self._base is not None:
+            self._drop(self._base)
+        self.cluster.close()
+
+    def _make(self, template: str) -> str:
+        name = _PREFIX + secrets.token_hex(6)
+        self.cluster.try_lock(name)
+        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY")
+        self.cluster.connection.execute(
+            statement.format(sql.Identifier(name), sql.Identifier(template))
+        )
+        return name
+
+    def _drop(self, name: str) -> None:
+        self.cluster.drop(name)
+        self.cluster.unlock(name)
+
+    @contextmanager
+    def _app(self, name: str) -> Iterator[Flask]:
+        app = self.make_app(self.cluster.url.set(database=name))
+        try:
+            yield app
+        finally:
+            with app.app_context():
+                db.engine.dispose()

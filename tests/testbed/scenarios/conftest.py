@@ -1,0 +1,79 @@
+"""The databases that scenarios are played on: one of each kind for each process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask_sqlalchemy import SQLAlchemy
+
+from flask_testbed import development_url
+from flask_testbed.database import Cluster
+from flask_testbed.development import target_of
+from flask_testbed.embedded import EmbeddedServer
+from flask_testbed.engines import attach
+from flask_testbed.requests import isolate_requests
+from flask_testbed.sandbox import Sandbox
+
+pytest.register_assert_rewrite("tests.testbed.scenarios.stage")
+
+from .bare import Bare  # noqa: E402
+from .stage import Stage  # noqa: E402
+from .toy import make_app  # noqa: E402
+
+INSTANCE = Path(__file__).resolve().parents[3] / "instance"
+
+#: Who plays: the role of the run, which may be a superuser, and one with few rights.
+ROLES = ("default", "ordinary")
+
+
+@pytest.fixture(scope="session")
+def unadopted(request: pytest.FixtureRequest) -> Callable[..., Flask]:
+    """Makes applications that the plugin, which runs these very tests, does not adopt."""
+    plugin: Any = request.config.pluginmanager.getplugin("flask-testbed-session")
+
+    def make(url: Any, **config: Any) -> Flask:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(SQLAlchemy, "init_app", plugin._init_app)
+            return make_app(url, str(INSTANCE), **config)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def ordinary() -> Iterator[str]:
+    """A role that may make databases and nothing else, on the embedded server."""
+    server = EmbeddedServer(INSTANCE, "test")
+    cluster = Cluster(server.url("postgres"), "the embedded server", server)
+    name = "testbed_ordinary"
+    with cluster.locked(name, "to make a role"):
+        known = cluster.connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [name])
+        if not known.rowcount:
+            cluster.connection.execute("CREATE ROLE testbed_ordinary LOGIN CREATEDB")
+    yield name
+    cluster.close()
+
+
+@pytest.fixture(scope="session", params=ROLES)
+def stage(request: pytest.FixtureRequest, unadopted: Callable[..., Flask]) -> Iterator[Stage]:
+    """Where a scenario is played by each role."""
+    config = {}
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "ordinary":
+            patch.delenv("TEST_DATABASE_URL", raising=False)
+            url = EmbeddedServer(INSTANCE, "test").url("scenarios_ordinary_test")
+            config["TEST_DATABASE_URL"] = url.set(username=request.getfixturevalue("ordinary"))
+        app = unadopted(development_url(INSTANCE, f"scenarios_{request.param}"), **config)
+        state = attach(app)
+        target = target_of(app, state)
+    sandbox = Sandbox(app, state, target, os.environ.get("PYTEST_XDIST_WORKER", ""))
+    sandbox.redirect(app, state)
+    isolate_requests(app)
+    powerful = request.param == "default"
+    made = Stage(Bare(target, unadopted), sandbox, state.own_url, powerful=powerful)
+    yield made
+    made.close()
