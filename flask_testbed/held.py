@@ -67,6 +67,9 @@ def _move(instance: object, key: Any, before: Session | None, session: Session) 
         if state.session is not before:
             return  # somebody has put it elsewhere on purpose
         before.expunge(instance)
+    # What hangs on it would come along, and may be of another test.
+    for relation in state.mapper.relationships:
+        state.dict.pop(relation.key, None)
     if state.key != key or state.was_deleted:
         _revive(instance, key)
     session.add(instance)

@@ -203,8 +203,10 @@ class Scopes:
                 last.callback(sandbox.put_back)
 
     def _undo(self, fixture: Fixture) -> None:
-        self._forget(fixture)
-        self._put_back()
+        """Take away what a fixture has written that has failed."""
+        with ExitStack() as last:
+            last.callback(self._forget, fixture)
+            last.callback(self._put_back)
 
 
 def _id(definition: Definition, request: SubRequest) -> str:
