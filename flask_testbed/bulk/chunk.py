@@ -17,6 +17,7 @@ from factory.builder import BuildStep, DeclarationSet, StepBuilder
 
 from ..errors import BulkError
 from ..randomness import drawing_from
+from .rows import Family, Lookup, Row, Stub
 from .values import Listed, Part, Values
 
 #: How many rows are evaluated and written at a time. It never depends on how many are asked for,
@@ -95,6 +96,8 @@ class Plan:
         self.groups: list[frozenset[str]] = []
         self.reverse: dict[str, str] = {}
         """For each reference to a parent, the parent's collection in which the row will be."""
+        self.models: tuple[type, ...] = ()
+        """What such parents are."""
         self.stores: frozenset[str] = frozenset()
         """The attributes that a row has because its table has a column for them."""
         self._compiler = compiler
@@ -325,6 +328,26 @@ class Chunk:
             places.setdefault(at, []).append(child)
         self._kin[collection] = (children, places)
 
+    def is_given_parent(self, name: str, value: Any) -> bool:
+        """Whether a value is a row, with a collection, that was there before."""
+        return name in self.plan.reverse and isinstance(value, (*self.plan.models, Lookup))
+
+    def is_collection_of(self, name: str, collection: str) -> bool:
+        """Whether rows are in that collection of the parent that they call ``name``."""
+        return self.plan.reverse[name] == collection
+
+    def family(self, name: str, parent: Any, at: int) -> list[Any]:
+        """What a given parent has in that collection when a row is made."""
+        if name not in self._families:
+            self._families[name] = Family(self.column(name), self.plan.reverse[name])
+        family = self._families[name]
+        younger = (Row(self, place) for place in family.siblings(at) if place < self.at)
+        return [*family.elders(parent, at), *younger]
+
+    @cached_property
+    def _families(self) -> dict[str, Family]:
+        return {}
+
     def _siblings(self, name: str, at: int) -> list[Row]:
         children, places = self._kin[name]
         return [Row(children, child) for child in places.get(at, ()) if child < children.at]
@@ -416,38 +439,6 @@ class _Lazy(Sequence[Any]):
 
     def __getitem__(self, at: Any) -> Any:
         return self._rows.value(self._name, at)
-
-
-class Stub:
-    """The row that is being made, as a declaration sees it: its attributes are the columns."""
-
-    __slots__ = ("_at", "_chunk")
-
-    def __init__(self, chunk: Chunk, at: int) -> None:
-        self._chunk = chunk
-        self._at = at
-
-    def __getattr__(self, name: str) -> Any:
-        return self._chunk.cell(name, self._at)
-
-    @property
-    def factory_parent(self) -> Stub | None:
-        """The row that this one is a part of."""
-        container = self._chunk.container
-        return None if container is None else container.stub(self._chunk.places[self._at])
-
-
-class Row:
-    """A row that is made, as others see it: what an instance of the model would be."""
-
-    __slots__ = ("_at", "_chunk")
-
-    def __init__(self, chunk: Chunk, at: int) -> None:
-        self._chunk = chunk
-        self._at = at
-
-    def __getattr__(self, name: str) -> Any:
-        return self._chunk.attribute(name, self._at)
 
 
 class MadeRows(Values):

@@ -13,8 +13,9 @@ from factory import declarations, enums
 from sqlalchemy.orm import Session
 
 from ..errors import BulkError
-from .chunk import CHUNK, Plan, Row
+from .chunk import CHUNK, Plan
 from .relations import Given
+from .rows import Row
 from .run import Run
 from .storage import StoredChunk
 from .values import Listed, Values

@@ -61,6 +61,10 @@ class Run:
         names |= {meta.rename[name]: name for name in visible if name in meta.rename}
         storage = Storage(sa.inspect(meta.model), self._target(meta.model), names)
         plan.stores = frozenset(storage.sources)
+        for relation, reverse in _collections(storage.mapper):
+            if relation.key in names:
+                plan.reverse[names[relation.key]] = reverse.key
+                plan.models += (relation.mapper.class_,)
         self._storages[plan] = storage
         found = children_of(self, plan, post)
         self._nurseries[plan] = [Nursery(self, children) for children in found]
@@ -129,6 +133,14 @@ def _declarations(factory: Any, given: Mapping[str, Any]) -> Any:
     return parse_declarations(
         dict(given), base_pre=meta.pre_declarations, base_post=meta.post_declarations
     )
+
+
+def _collections(mapper: Any) -> Iterator[tuple[Any, Any]]:
+    """The references of a model to parents who know their children."""
+    for relation in mapper.relationships:
+        for reverse in relation._reverse_property:
+            if reverse.uselist and not relation.uselist:
+                yield relation, reverse
 
 
 def _numbers(meta: Any, size: int) -> range:

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from ..errors import BulkError
 from .chunk import Chunk, Node, Varying
 from .keys import Keys
+from .rows import Lookup
 from .values import Part, Picked, Pool, Values
 
 Spread = Literal["evenly", "at random"]
@@ -133,7 +134,7 @@ class KeyedRows(Sequence[Any]):
         return found
 
 
-class KeyedRow:
+class KeyedRow(Lookup):
     """One of them."""
 
     __slots__ = ("_at", "_rows")
@@ -141,6 +142,9 @@ class KeyedRow:
     def __init__(self, rows: KeyedRows, at: int) -> None:
         self._rows = rows
         self._at = at
+
+    def __loaded__(self) -> Any:
+        return self._rows.row(self._at)
 
     def __getattr__(self, name: str) -> Any:
         if name in self._rows.mapper.column_attrs:

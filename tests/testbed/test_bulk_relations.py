@@ -10,7 +10,7 @@ import factory
 import pytest
 import sqlalchemy as sa
 
-from flask_testbed.bulk import from_rows
+from flask_testbed.bulk import Keys, from_rows, run
 from flask_testbed.declarations import KeyOf, RelatedBatch, SharedParent
 from flask_testbed.errors import BulkError, FactoryError
 from flask_testbed.factories import reseed
@@ -183,6 +183,27 @@ def test_children_see_their_elder_siblings() -> None:
     keys = ShipFactory.create_bulk(4, with_sailors=3, with_sailors__name="Ann", port=None)
     found = [(s.ship_id, s.rank, s.name) for s in everything(Sailor, Sailor.id)]
     assert found == [(key, rank, "Ann") for key in keys for rank in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("kind", ["row", "rows", "keys"])
+def test_children_of_given_parents_see_their_elder_siblings(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "CHUNK", 4)
+    ships = [ShipFactory(port=None), ShipFactory(port=None)]
+    SailorFactory(ship=ships[0])
+    keys = Keys(Ship)
+    keys.extend([ship.id for ship in ships])
+    source = {"row": ships[0], "rows": from_rows(ships), "keys": from_rows(keys)}[kind]
+    assert len(ships[0].sailors) == 1
+
+    SailorFactory.create_bulk(10, ship=source)
+
+    found = [(sailor.ship_id, sailor.rank) for sailor in everything(Sailor, Sailor.id)][1:]
+    if kind == "row":
+        assert found == [(1, rank) for rank in range(2, 12)]
+    else:
+        assert sorted(found) == [(1, n) for n in range(2, 7)] + [(2, n) for n in range(1, 6)]
 
 
 def test_siblings_may_depend_on_each_other_in_two_columns() -> None:
