@@ -44,8 +44,8 @@ SELECT 'extension', extname::text FROM pg_extension
 UNION ALL
 SELECT 'large object', oid::text FROM pg_largeobject_metadata
 UNION ALL
-SELECT 'setting', array_to_string(s.setconfig, ' ')
-FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase
+SELECT 'setting', setting
+FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase, unnest(s.setconfig) AS setting
 -- Rollback mode sets that one, so that another program does not wait for ever.
-WHERE d.datname = current_database() AND array_to_string(s.setconfig, ' ') NOT LIKE 'lock_timeout=%'
+WHERE d.datname = current_database() AND setting NOT LIKE 'lock_timeout=%'
 ORDER BY 1, 2
