@@ -115,10 +115,12 @@ class Administrator:
         """Drop the database to meet in, if nobody else is there."""
         with self._visiting("template1") as connection:
             row = connection.execute(
-                "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s",
+                "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s"
+                " AND oid NOT IN (SELECT datid FROM pg_stat_activity WHERE datid IS NOT NULL)",
                 [MEETING],
             ).fetchone()
             if row is not None and Mark.read(row[0]) is not None:
+                # Whoever has come in the meantime keeps it.
                 with suppress(errors.ObjectInUse, errors.InvalidCatalogName):
                     connection.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(MEETING)))
 

@@ -12,6 +12,7 @@ import importlib.metadata
 import importlib.util
 import json
 import os
+import secrets
 import shutil
 import socket
 import stat
@@ -135,6 +136,7 @@ class EmbeddedServer:
                 if not self.data.exists():
                     self._initialise(binaries, account)
                 if not self._is_up():
+                    self._clear_leftovers()
                     self._run_keeper(binaries, account)
         except BaseException:
             self.release()
@@ -198,9 +200,8 @@ class EmbeddedServer:
 
     def _initialise(self, binaries: Path, account: pwd.struct_passwd) -> None:
         """Make the cluster beside its place and move it there, so that it is whole or absent."""
-        for leftover in self.home.glob("*.new"):
-            shutil.rmtree(leftover)
-        new = self.data.with_suffix(".new")
+        # A name of its own: where the maker was killed, its initdb goes on for a while.
+        new = self.home / f"{self.data.name}-{secrets.token_hex(4)}.new"
         new.mkdir(mode=0o700)
         _give(new, account)
         # One locale on every machine, so that texts sort alike everywhere.
@@ -216,15 +217,26 @@ class EmbeddedServer:
         command += ["--no-instructions", "--encoding=UTF8", "--locale=C"]
         command += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         command += ["-c", "timezone=UTC", "-c", "log_timezone=UTC"]
-        made = subprocess.run(
-            command, capture_output=True, text=True, check=False, cwd="/", **_run_as(account)
-        )
-        if made.returncode:
-            raise ServerError(
-                f"The embedded PostgreSQL server cannot be made in {new}:"
-                f" {' '.join(made.stderr.split())}"
+        try:
+            made = subprocess.run(
+                command, capture_output=True, text=True, check=False, cwd="/", **_run_as(account)
             )
-        new.rename(self.data)
+            if made.returncode:
+                raise ServerError(
+                    f"The embedded PostgreSQL server cannot be made in {new}:"
+                    f" {' '.join(made.stderr.split())} Make room, or choose another place with"
+                    " FLASK_TESTBED_HOME."
+                )
+            new.rename(self.data)
+        except BaseException:
+            # Where the disk is full, what is half-made takes the room that is missing.
+            shutil.rmtree(new, ignore_errors=True)
+            raise
+
+    def _clear_leftovers(self) -> None:
+        """Delete clusters whose makers were killed."""
+        for leftover in self.home.glob("*.new"):
+            shutil.rmtree(leftover, ignore_errors=True)
 
     def _is_up(self) -> bool:
         """Whether the server runs and has a keeper; waits for a keeper that is about to end."""

@@ -53,15 +53,15 @@ def prune_templates(
     cluster: Cluster, current: str, *, keep: int = KEEP, days: float = DAYS
 ) -> list[Found]:
     """Drop templates by age and number. Parameters as in :func:`prune`."""
-    others = [found for found in cluster.find_all(TEMPLATE + ".*") if found.name != current]
-    others = sorted(others, key=_made_at, reverse=True)
+    found = cluster.find_all(TEMPLATE + ".*")
+    stays = keep
+    if cluster.server is None:
+        # On a server of somebody else's the last user drops a template: a free one is a leftover.
+        current, stays = "", 0
+    others = sorted((one for one in found if one.name != current), key=_made_at, reverse=True)
     oldest = (datetime.now(UTC) - timedelta(days=days)).isoformat()
-    # On a server of somebody else's the last user drops a template: a free one is a leftover.
-    stays = keep if cluster.server is not None else 0
-    doomed = [
-        found for rank, found in enumerate(others) if rank >= stays or _made_at(found) < oldest
-    ]
-    return [found for found in doomed if found.mark and cluster.drop_if_free(found)]
+    doomed = [one for rank, one in enumerate(others) if rank >= stays or _made_at(one) < oldest]
+    return [one for one in doomed if one.mark and cluster.drop_if_free(one)]
 
 
 def _made_at(found: Found) -> str:
