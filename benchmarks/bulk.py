@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC
 from importlib.util import find_spec
 from typing import Any
 
@@ -177,7 +178,7 @@ class Cases:
                 "name": text.title()[:200],
                 "description": text.sentence(),
                 "confidence": numeric.float_number(0, 1),
-                "created_at": moments.datetime(timezone="UTC"),
+                "created_at": moments.datetime().replace(tzinfo=UTC),
             }
             return {**values, **new}
 
