@@ -40,7 +40,7 @@ class Place(Protocol):
     def replace(self, template: str | None) -> None:
         """Have a clone in the place of the database; ``None``: of the first template."""
 
-    def reset(self) -> None:
+    def reset(self) -> object:
         """Put everything back as the layers say."""
 
 
@@ -105,28 +105,30 @@ class Layers:
         :raises IsolationError: another layer cannot be without them.
         """
         for layer in [one for one in reversed(self._living) if one.owner is owner]:
-            position = self._living.index(layer)
+            above = self._living[self._living.index(layer) + 1 :]
+            self._living.remove(layer)
             if layer.template is not None:
-                self._pop_schema(layer, position)
+                self._pop_schema(layer, above)
             else:
-                del self._living[position]
-                self._ask("SELECT flask_testbed.pop_layer(%s)", layer.number)
+                self._pop_rows(layer, above)
         self._place.reset()
 
-    def _pop_schema(self, layer: Layer, position: int) -> None:
-        above = self._living[position + 1 :]
-        gone = self._living[position:]
-        del self._living[position:]
+    def _pop_rows(self, layer: Layer, above: list[Layer]) -> None:
+        self._ask("SELECT flask_testbed.pop_layer(%s)", layer.number)
+        key = self._ask("SELECT flask_testbed.broken_key()") if above else None
+        if key is not None:
+            for one in reversed(above):
+                self.pop(one.owner)
+            raise _out_of_order(layer, above[-1], f"has rows that others refer to ({key})")
+
+    def _pop_schema(self, layer: Layer, above: list[Layer]) -> None:
+        self._living = [one for one in self._living if one not in above]
         self.replace()
-        for one in gone:
+        for one in [layer, *above]:
             if one.template is not None:
                 self._place.drop_copy(one.template)
         if above:
-            raise IsolationError(
-                f"{layer.name} has changed the schema, and ends before {above[-1].name}, which"
-                " came after it and is gone now, too. Let the latter ask for the former as an"
-                " argument: then they end in order."
-            )
+            raise _out_of_order(layer, above[-1], "has changed the schema")
 
     def replace(self) -> None:
         """Have a clone in the place of the database, with the layers that live."""
@@ -162,6 +164,13 @@ class Layers:
                 f"Rows cannot be kept for later tests: {reason(error)}."
             ) from error
         return row[0] if row else None
+
+
+def _out_of_order(layer: Layer, last: Layer, what: str) -> IsolationError:
+    return IsolationError(
+        f"{layer.name} {what}, and ends before {last.name}, which came after it and whose rows are"
+        " gone now, too. Let the latter ask for the former as an argument: then they end in order."
+    )
 
 
 @dataclass(frozen=True)

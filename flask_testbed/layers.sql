@@ -383,6 +383,40 @@ BEGIN
 END
 $$;
 
+-- A foreign key that the copies do not keep, since a layer was taken from under others.
+CREATE FUNCTION flask_testbed.broken_key() RETURNS text
+LANGUAGE plpgsql AS $$
+DECLARE
+    key record;
+    broken boolean;
+BEGIN
+    FOR key IN
+        SELECT c.conname, here.copy AS here, there.copy AS there,
+            string_agg(format('h.%I = t.%I', a.attname, b.attname), ' AND ') AS matching,
+            string_agg(format('h.%I IS NOT NULL', a.attname), ' AND ') AS present
+        FROM pg_constraint c
+        JOIN flask_testbed.filled here ON here.oid = c.conrelid
+        LEFT JOIN flask_testbed.filled there ON there.oid = c.confrelid
+        CROSS JOIN unnest(c.conkey, c.confkey) AS pair (mine, its)
+        JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = pair.mine
+        JOIN pg_attribute b ON b.attrelid = c.confrelid AND b.attnum = pair.its
+        -- The rows of a partitioned table are in others.
+        JOIN pg_class target ON target.oid = c.confrelid AND target.relkind = 'r'
+        WHERE c.contype = 'f'
+        GROUP BY c.oid, c.conname, here.copy, there.copy
+    LOOP
+        EXECUTE format('SELECT EXISTS (SELECT FROM %s h WHERE %s', key.here, key.present)
+            || CASE WHEN key.there IS NULL THEN ')' ELSE format(
+               ' AND NOT EXISTS (SELECT FROM %s t WHERE %s))', key.there, key.matching) END
+        INTO broken;
+        IF broken THEN
+            RETURN key.conname;
+        END IF;
+    END LOOP;
+    RETURN NULL;
+END
+$$;
+
 -- Lay down a copy of a table, of these columns, that is empty for now: its rows come from another
 -- database. NULL: this one has no such table.
 CREATE FUNCTION flask_testbed.lay_table(number integer, relation oid, wanted text, columns text)
