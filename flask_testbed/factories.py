@@ -406,7 +406,7 @@ class BaseFactory(SQLAlchemyModelFactory, Generic[M]):  # type: ignore[misc]  # 
 
     @classmethod
     def _save(cls, model_class: type[M], session: Session, args: Any, kwargs: dict[str, Any]) -> M:
-        row = model_class(*args, **kwargs)
+        row: M = cls._build(model_class, *args, **kwargs)
         session.add(row)
         # Hooks and lazy declarations may want the key that the database generates.
         if cls._meta.sqlalchemy_session_persistence is not None:

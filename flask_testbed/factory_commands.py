@@ -7,6 +7,7 @@ import json
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, TextIO
 
 import click
@@ -17,6 +18,7 @@ from .commands import table
 from .errors import FactoryError
 from .factories import EXTENSION, BaseFactory, FactoriesState, trait_names
 from .lint import Fault, LintReport, lint
+from .scaffold import find_models, scaffold
 
 
 @click.group("factories", cls=AppGroup)
@@ -89,6 +91,46 @@ def lint_factories(
 
 def _is_terminal(stream: TextIO) -> bool:
     return stream.isatty()
+
+
+@factories.command("scaffold")
+@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write a new file, and not to the terminal.",
+)
+def scaffold_factories(models: tuple[str, ...], output: Path | None) -> None:
+    """Write factories for models that have none, from columns, constraints and relations.
+
+    A MODEL is module:Class, or a module, which means all of its models. What cannot be without
+    another model, comes with a factory for that, unless there is one. Needs no database.
+
+    \b
+    Example:
+      flask factories scaffold app.models:User
+      flask factories scaffold app.models --output tests/factories.py
+    """
+    state: FactoriesState | None = current_app.extensions.get(EXTENSION)
+    source = scaffold(find_models(models), state.factories if state else None)
+    if output is None:
+        click.echo(source, nl=False)
+        return
+    _write_new(output, source)
+    click.echo(f"Wrote {output}. Read it, and try it: flask factories lint")
+
+
+def _write_new(file: Path, text: str) -> None:
+    """Write a file that is not there yet."""
+    try:
+        with file.open("x", encoding="utf-8") as opened:
+            opened.write(text)
+    except FileExistsError:
+        raise FactoryError(
+            f"{str(file)!r} is there already, and stays as it is. Name another file, or move it."
+        ) from None
+    except OSError as error:
+        raise FactoryError(f"{str(file)!r} cannot be written: {error.strerror}.") from error
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Every factory of the application, by every strategy and with every trait, against its database."""
+"""Every factory of the application, with every trait, against its database."""
 
 from __future__ import annotations
 

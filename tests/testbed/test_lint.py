@@ -335,7 +335,7 @@ def test_nothing_stays_behind(toy_app: Flask) -> None:
         assert db.session.scalar(sa.select(sa.func.count()).select_from(Parent)) == 0
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def report(toy_app: Flask) -> LintReport:
     return lint(toy_app, samples=0)
 
