@@ -24,8 +24,8 @@ class Held:
         self._instances: list[tuple[ref[Any], Any]] = []
         self._given_to: ref[Session] | None = None
 
-    def __bool__(self) -> bool:
-        return bool(self._instances)
+    def __len__(self) -> int:
+        return len(self._instances)
 
     def take(self, db: SQLAlchemy | None, value: object) -> None:
         """Hold what the current session knows, and what of a value has no session.

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 Definition = pytest.FixtureDef[Any]
 
+#: Instances of one fixture that every test gets, whether it names the fixture or not. More of them
+#: would cost tests that know nothing of them.
+FEW = 100
+
 
 @dataclass(eq=False)
 class Fixture:
@@ -70,8 +74,10 @@ class Scopes:
         self._committing = committing
         self._end_session = end_session
         self._living: dict[str, list[Fixture]] = {}
-        self._holding: list[Held] = []
+        self._holding: list[Fixture] = []
         self._at_work: list[pytest.Item | Fixture] = []
+        self._handing_over = _Afterwards(self.hand_over)
+        self._asked: Collection[str] = ()
         self.seed = 0
 
     # A test
@@ -79,6 +85,7 @@ class Scopes:
     def begin(self, test: pytest.Item) -> None:
         """What is written from now on is the test's, unless a fixture of a higher scope does it."""
         self._at_work = [test]
+        self._asked = getattr(test, "fixturenames", ())
 
     def end(self, test: pytest.Item) -> None:
         """Undo what the test has written before it set up fixtures of higher scopes."""
@@ -87,19 +94,24 @@ class Scopes:
     def hand_over(self) -> None:
         """Put the instances of living fixtures into the current session."""
         if self._holding and (db := _current_db()) is not None:
-            for held in self._holding:
-                if held.db is db or held.db is None:
-                    held.hand_to(db.session())
+            for fixture in self._holding:
+                wanted = len(fixture.held) <= FEW or fixture.definition.argname in self._asked
+                if wanted and fixture.held.db in (db, None):
+                    fixture.held.hand_to(db.session())
 
     # A fixture
 
-    @contextmanager
-    def setting_up(self, definition: Definition, request: SubRequest) -> Iterator[None]:
+    def setting_up(
+        self, definition: Definition, request: SubRequest
+    ) -> AbstractContextManager[object]:
         """Around the set-up of a fixture, of any scope."""
-        if definition.scope == "function":
-            yield
-            self.hand_over()
-            return
+        if definition.scope != "function":
+            return self._setting_up(definition, request)
+        # It may have pushed a context, which brings another session.
+        return self._handing_over
+
+    @contextmanager
+    def _setting_up(self, definition: Definition, request: SubRequest) -> Iterator[None]:
         fixture = Fixture(definition, _id(definition, request), self._app_of(definition))
         # Finalizers run last in, first out: this one after the fixture's own teardown.
         definition.addfinalizer(lambda: self._torn_down(fixture))
@@ -140,8 +152,8 @@ class Scopes:
             last.callback(fixture.teardown.close)
             if fixture.context is not None and _top(app_ctx) is fixture.context:
                 last.callback(fixture.context.pop)
-            if fixture.held in self._holding:
-                self._holding.remove(fixture.held)
+            if fixture in self._holding:
+                self._holding.remove(fixture)
             if fixture in self._living.get(fixture.definition.argname, []):
                 self._living[fixture.definition.argname].remove(fixture)
             _forget_numbers(fixture)
@@ -179,7 +191,7 @@ class Scopes:
         self._living.setdefault(definition.argname, []).append(fixture)
         fixture.held.take(_current_db() if fixture.app is not None else None, value)
         if fixture.held:
-            self._holding.append(fixture.held)
+            self._holding.append(fixture)
         if fixture.app is not None:
             self._end_session()
 
@@ -207,6 +219,20 @@ class Scopes:
         with ExitStack() as last:
             last.callback(self._forget, fixture)
             last.callback(self._put_back)
+
+
+class _Afterwards:
+    """A context at whose end something is done, unless there is an error. Used again and again."""
+
+    def __init__(self, function: Callable[[], None]) -> None:
+        self._function = function
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._function()
 
 
 def _id(definition: Definition, request: SubRequest) -> str:

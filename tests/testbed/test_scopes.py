@@ -218,6 +218,36 @@ def test_instances_are_fresh_in_each_test(library: Project) -> None:
     passes(library, 11, "-p", "no:flask")
 
 
+def test_many_instances_are_handed_to_those_who_name_their_fixture(library: Project) -> None:
+    library.write(
+        test_it="""
+            import pytest
+            from models import Book, db
+
+            MADE = []
+
+            @pytest.fixture(scope="module", params=[100, 101])
+            def books(app, request):
+                MADE[:] = [Book(title=str(n)) for n in range(request.param)]
+                db.session.add_all(MADE)
+                db.session.commit()
+                return MADE
+
+            def test_named(books):
+                assert books[-1] in db.session
+                assert books[-1].title == str(len(books) - 1)
+
+            @pytest.mark.usefixtures("books")
+            def test_named_by_a_mark():
+                assert all(book in db.session for book in MADE)
+
+            def test_not_named(app):
+                assert (MADE[0] in db.session) == (len(MADE) == 100)
+        """
+    )
+    passes(library, 5)
+
+
 def test_a_fixture_has_a_context_and_its_rows_in_its_teardown(library: Project) -> None:
     library.write(
         test_it="""
