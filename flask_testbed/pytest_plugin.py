@@ -24,12 +24,13 @@ from sqlalchemy.engine import URL, Engine
 from sqlalchemy.pool import Pool
 
 from . import fixtures
+from .claims import Keeping
 from .development import target_of
 from .engines import State, attach, attach_all
 from .errors import IsolationError, TestbedError
 from .modes import MARKER, MODES, Choice, Modes
 from .requests import isolate_requests
-from .sandbox import Keeping, Sandbox
+from .sandbox import Sandbox
 from .scopes import Scopes
 from .server import shown
 

@@ -534,5 +534,5 @@ def test_nothing_is_done_for_a_test_that_did_not_connect(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sandbox.put_back()
-    monkeypatch.setattr("flask_testbed.sandbox.reset", lambda _: pytest.fail("was put back"))
+    monkeypatch.setattr("flask_testbed.run_database.reset", lambda _: pytest.fail("was put back"))
     sandbox.put_back()

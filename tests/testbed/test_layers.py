@@ -45,6 +45,8 @@ ORDER = [
     "surroundings",
     "outer",
     "rollback",
+    "claims",
+    "run_database",
     "sandbox",
     "held",
     "scopes",
