@@ -95,16 +95,20 @@ class Drafts:
         if not pending:
             return
         self._session.flush()
-        self._run = self._run or Run(self._session, self._known)
+        run = self._run = self._run or Run(self._session, self._known)
+        with run.abandoned_on_error():
+            self._write_all(run, pending)
+
+    def _write_all(self, run: Run, drafts: list[Draft]) -> None:
         by_table: dict[sa.Table, list[Draft]] = {}
-        for draft in pending:
+        for draft in drafts:
             table = sa.inspect(draft._factory._meta.model).local_table
             by_table.setdefault(table, []).append(draft)
-        metadata = next(iter(by_table)).metadata
-        for table in metadata.sorted_tables:
+        for table in next(iter(by_table)).metadata.sorted_tables:
             if table in by_table:
                 begun = time.perf_counter()
-                self._write(self._run, by_table[table])
+                self._write(run, by_table[table])
+                run.finish()
                 self.seconds[table.name] += time.perf_counter() - begun
 
     def _write(self, run: Run, drafts: list[Draft]) -> None:

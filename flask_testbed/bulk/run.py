@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from random import Random
 from typing import Any
 
@@ -21,6 +23,7 @@ from .sources import FromRows, KeyedRows, entries_of, refuse_nothing
 from .storage import Storage, StoredChunk
 from .table import Target
 from .values import Values
+from .wire import Wire
 from .writing import write
 
 #: How many rows are made one by one before what is known of them is let go.
@@ -39,6 +42,8 @@ class Run:
         self.seed = f"bulk/{generator().getrandbits(64)}"
         self._compiler = DeclarationCompiler(self, session, self.is_native)
         self._targets: dict[sa.Table, Target] = {}
+        self._wires: dict[sa.Connection, Wire] = {}
+        self._open = ExitStack()
         self._storages: dict[Plan, Storage] = {}
         self._nurseries: dict[Plan, list[Nursery]] = {}
 
@@ -75,8 +80,34 @@ class Run:
         table = mapper.local_table
         if table not in self._targets:
             connection = self.session.connection(bind_arguments={"mapper": mapper})
-            self._targets[table] = Target(connection, table)
+            self._targets[table] = Target(self._wire(connection), table)
         return self._targets[table]
+
+    def _wire(self, connection: sa.Connection) -> Wire:
+        if connection not in self._wires:
+            self._wires[connection] = self._open.enter_context(Wire(connection))
+        return self._wires[connection]
+
+    def finish(self) -> None:
+        """Wait until the server has accepted all rows."""
+        for wire in self._wires.values():
+            wire.finish()
+
+    @contextmanager
+    def abandoned_on_error(self) -> Iterator[None]:
+        """After an error inside, abandon what is under way, so that it can be rolled back."""
+        try:
+            yield
+        except BaseException:
+            self.__exit__(*sys.exc_info())
+            raise
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        """Finish or, after an error, abandon what is under way."""
+        self._open.__exit__(*error)
 
     def is_native(self, factory: Any, given: Mapping[str, Any]) -> bool:
         """Whether the rows of a factory, with what is given, can only be made one by one."""
@@ -177,8 +208,7 @@ def create(
     _save_given(session, given.values())
     keys = Keys(factory._meta.model)
     # To all rows, now is the same moment.
-    with session.begin_nested(), frozen(now()):
-        run = Run(session, known)
+    with session.begin_nested(), frozen(now()), Run(session, known) as run:
         if exact or run.is_native(factory, given):
             for key in _one_by_one(factory, size, given, session):
                 keys.extend([key])

@@ -101,6 +101,14 @@ class StoredChunk(Chunk):
 
     storage: Storage
 
+    def column(self, name: str) -> Values:
+        if name in self._columns:
+            return self._columns[name]
+        values = super().column(name)
+        # Rows of before are on their way meanwhile.
+        self.storage.target.wire.pump()
+        return values
+
     def stored(self, name: str) -> Values:
         if name not in self._stored:
             source = self.storage.sources[name]

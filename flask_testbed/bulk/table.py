@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from itertools import chain, repeat
 from struct import pack
 from typing import Any
 
 import psycopg
 from psycopg import sql
-from sqlalchemy import Connection, Table
+from sqlalchemy import Table
 
 from ..errors import BulkError
 from .encode import ServerType
-
-_SIGNATURE = b"PGCOPY\n\xff\r\n\0" + pack(">ii", 0, 0)
-_END = pack(">h", -1)
+from .wire import Refusal, Wire
 
 #: A domain is read as its base type is, and a domain over a domain by a function of its own.
 _COLUMNS = """
@@ -37,16 +34,14 @@ WHERE a.attrelid = %(table)s::regclass AND a.attnum > 0 AND NOT a.attisdropped
 class Target:
     """A table in the transaction of a connection."""
 
-    def __init__(self, connection: Connection, table: Table) -> None:
+    def __init__(self, wire: Wire, table: Table) -> None:
+        self.wire = wire
         self.table = table
-        self.dialect = connection.dialect
+        self.dialect = wire.connection.dialect
         self.name = self.dialect.identifier_preparer.format_table(table)
-        # The transaction is that of the session: what SQLAlchemy has begun, COPY joins.
-        driver: Any = connection.connection.driver_connection
-        self._driver = driver
         self.types: dict[str, ServerType] = {}
         self._defaults: dict[str, str] = {}
-        rows = driver.execute(_COLUMNS, {"table": self.name}, binary=True).fetchall()
+        rows = wire.driver.execute(_COLUMNS, {"table": self.name}, binary=True).fetchall()
         for name, oid, receive, element, element_receive, default in rows:
             inner = ServerType(element, _short(element_receive)) if element else None
             self.types[name] = ServerType(oid, _short(receive), inner)
@@ -60,21 +55,26 @@ class Target:
     def defaults(self, column: str, size: int) -> list[Any]:
         """As many values as the server would give to new rows: identities, in one statement."""
         statement = f"SELECT {self._defaults[column]} FROM generate_series(1, {size})"  # noqa: S608
-        return [row[0] for row in self._driver.execute(statement, binary=True)]
+        return [row[0] for row in self.wire.driver.execute(statement, binary=True)]
 
-    def copy(self, columns: Sequence[str], rows: Iterable[bytes]) -> None:
-        """Write rows that are encoded."""
-        data = b"".join((_SIGNATURE, *rows, _END))
-        statement = self._statement(columns, "BINARY")
-        with self._driver.cursor() as cursor, cursor.copy(statement) as to:
-            to.write(data)
+    def copy(self, columns: Sequence[str], rows: Iterable[bytes], refusal: Refusal) -> None:
+        """Write rows that are encoded.
 
-    def copy_as_text(self, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
+        :param refusal: what to raise, now or at the next use of the wire, if one is refused.
+        """
+        self.wire.copy(self._statement(columns, "BINARY"), rows, refusal)
+
+    def copy_as_text(
+        self, columns: Sequence[str], rows: Iterable[tuple[Any, ...]], refusal: Refusal
+    ) -> None:
         """Write rows as text, for the server to read as it would read a literal."""
         statement = self._statement(columns, "TEXT")
-        with self._driver.cursor() as cursor, cursor.copy(statement) as to:
-            for row in rows:
-                to.write_row(row)
+        try:
+            with self.wire.driver.cursor() as cursor, cursor.copy(statement) as to:
+                for row in rows:
+                    to.write_row(row)
+        except psycopg.Error as error:
+            raise refusal(error) from error
 
     def _statement(self, columns: Sequence[str], form: str) -> sql.Composed:
         names = sql.SQL(", ").join(map(sql.Identifier, columns))
@@ -104,19 +104,11 @@ def rows_of(fields: Sequence[list[bytes] | bytes], size: int) -> bytes:
     return b"".join(chain.from_iterable(zip(*parts, strict=True)))
 
 
-@contextmanager
-def refusals_of(target: Target, factory: str, rows: Sequence[int]) -> Iterator[None]:
+def refusal(target: Target, factory: str, rows: Sequence[int], error: psycopg.Error) -> BulkError:
     """Say in a sentence which row the database has refused, and why.
 
     :param rows: the numbers of the rows that are written, in their order.
     """
-    try:
-        yield
-    except psycopg.Error as error:
-        raise _refusal(error, target, factory, rows) from error
-
-
-def _refusal(error: psycopg.Error, target: Target, factory: str, rows: Sequence[int]) -> BulkError:
     diagnosis = error.diag
     place = re.search(r", line (\d+)(?:, column ([^:\n]+))?", diagnosis.context or "")
     line = int(place[1]) if place and int(place[1]) <= len(rows) else None

@@ -5,11 +5,12 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ..errors import BulkError
 from .storage import StoredChunk, absent_of
-from .table import refusals_of, rows_of
+from .table import refusal, rows_of
 from .values import MISSING, Merged, Picked, Same, Values
 
 #: What an encoder raises if a value is not of the column's type. The server may still take it.
@@ -77,11 +78,12 @@ def _copy(names: Sequence[str], batches: list[Batch]) -> None:
     target, factory = batches[0].chunk.storage.target, batches[0].chunk.plan.factory
     rows = [row for batch in batches for row in batch.rows]
     encoded = [batch.encoded() for batch in batches]
-    with refusals_of(target, factory.__name__, rows):
-        if None not in encoded:
-            target.copy(names, [data for data in encoded if data is not None])
-        else:
-            target.copy_as_text(names, (row for batch in batches for row in batch.processed()))
+    explain = partial(refusal, target, factory.__name__, rows)
+    if None not in encoded:
+        target.copy(names, [data for data in encoded if data is not None], explain)
+    else:
+        processed = (row for batch in batches for row in batch.processed())
+        target.copy_as_text(names, processed, explain)
 
 
 def _batches(chunk: StoredChunk) -> Iterator[Batch]:

@@ -305,3 +305,36 @@ def test_no_event_of_the_session_is_left_behind() -> None:
     with Session(db.engine) as session:
         PortFactory.create_bulk(2, _session=session)
         assert not session.in_transaction()
+
+
+def test_an_error_while_rows_are_under_way_leaves_the_session_in_order() -> None:
+    def fail(number: int) -> str:
+        if number > 5500:
+            raise ZeroDivisionError
+        return f"Port {number}"
+
+    PortFactory.reset_sequence(0)
+    with pytest.raises(ZeroDivisionError):
+        PortFactory.create_bulk(6000, name=factory.Sequence(fail))
+    assert db.session.scalars(sa.select(Port)).all() == []
+    assert len(PortFactory.create_bulk(2)) == 2
+
+
+def test_functions_may_query_the_session_while_rows_are_under_way() -> None:
+    def count(port: Any) -> int:
+        return db.session.scalar(sa.select(sa.func.count()).select_from(Port)) if port.odd else 0
+
+    class CountingPortFactory(PortFactory):
+        class Meta:
+            registry = None
+
+        class Params:
+            odd = factory.Sequence(lambda n: n % 5000 == 1)
+
+        depth = factory.LazyAttribute(count)
+
+    CountingPortFactory.reset_sequence(0, force=True)
+    CountingPortFactory.create_bulk(5002)
+    with db.engine.connect() as connection:
+        depths = connection.scalars(sa.text("SELECT DISTINCT depth FROM bulk_ports ORDER BY 1"))
+        assert list(depths) == [0, 5000]

@@ -64,6 +64,7 @@ ORDER = [
     "bulk.nodes",
     "bulk.keys",
     "bulk.sources",
+    "bulk.wire",
     "bulk.table",
     "bulk.storage",
     "bulk.writing",
