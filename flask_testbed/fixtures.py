@@ -13,6 +13,7 @@ from flask_sqlalchemy import SQLAlchemy
 from . import queries
 from .errors import SettingsError
 from .live import LiveServer
+from .requests import isolate_requests
 
 Scope = Literal["session", "package", "module", "class", "function"]
 
@@ -26,10 +27,13 @@ def _testbed_context(request: SubRequest) -> Iterator[None]:
 
     pytest-flask pushes a request's context, which brings one.
     """
-    wanted = "app" in request.fixturenames
-    pushed = request.config.pluginmanager.hasplugin("flask")
-    context = request.getfixturevalue("app").app_context() if wanted and not pushed else None
-    with context or nullcontext():
+    context: AbstractContextManager[object] = nullcontext()
+    if "app" in request.fixturenames and not request.config.pluginmanager.hasplugin("flask"):
+        app: Flask = request.getfixturevalue("app")
+        # One without PostgreSQL, too: in this context its requests would share the test's g.
+        isolate_requests(app)
+        context = app.app_context()
+    with context:
         yield
 
 

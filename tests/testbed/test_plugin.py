@@ -185,6 +185,38 @@ def test_it_works_without_pytest_flask(project: Project, stock: Stock) -> None:
     assert outcome.counts() == {"passed": 2}, outcome.text
 
 
+def test_requests_are_isolated_where_there_is_no_database(project: Project) -> None:
+    """The context that a test has is the plugin's doing, whatever the application stores."""
+    project.write(
+        conftest="""
+            import pytest
+            from flask import Flask, g
+
+            @pytest.fixture
+            def app():
+                app = Flask("other")
+
+                @app.get("/")
+                def count():
+                    g.count = g.get("count", 0) + 1
+                    return str(g.count)
+
+                return app
+        """,
+        test_it="""
+            from flask import current_app, g
+
+            def test_it(app):
+                assert current_app.name == "other"
+                g.count = 5
+                client = app.test_client()
+                assert [client.get("/").text, client.get("/").text] == ["1", "1"]
+        """,
+    )
+    outcome = project.pytest("-p", "no:flask")
+    assert outcome.counts() == {"passed": 1}, outcome.text
+
+
 def test_a_database_may_be_kept_and_reused(project: Project, stock: Stock) -> None:
     oid = "SELECT oid FROM pg_database WHERE datname = 'own_test'"
     environment = {"DATABASE_URL": stock.url("own")}
