@@ -193,10 +193,14 @@ class Cluster(Locks):
         )
 
     def end_users(self, name: str) -> None:
-        """End the sessions of whoever is connected to a database."""
-        self._execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name]
-        )
+        """End the sessions of whoever is connected to a database.
+
+        :raises DatabaseError: one of them is another role's.
+        """
+        with self._needing_no_others(f"end who uses the database {name!r}", name):
+            self._execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name]
+            )
 
     def mark(self, name: str, mark: Mark) -> None:
         """Write the engine's mark on a database."""
@@ -214,11 +218,23 @@ class Cluster(Locks):
     # Dropping
 
     def drop(self, name: str) -> None:
-        """Drop a database, with whoever is connected to it. The caller has checked that it may."""
-        try:
+        """Drop a database, with whoever is connected to it. The caller has checked that it may.
+
+        :raises DatabaseError: it cannot be, since one of them is another role's, or for whatever
+            else the server says.
+        """
+        with self._needing_no_others(f"drop the database {name!r}", name):
             self._alter("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+
+    @contextmanager
+    def _needing_no_others(self, doing: str, name: str) -> Iterator[None]:
+        """Say who is connected to a database, if that is why something fails."""
+        try:
+            yield
         except psycopg.Error as error:
-            raise DatabaseError(f"Cannot drop the database {name!r}: {reason(error)}.") from error
+            others = self.users(name)
+            found = f" Let these disconnect: {'; '.join(others)}." if others else ""
+            raise DatabaseError(f"Cannot {doing}: {reason(error)}.{found}") from error
 
     def drop_unfinished(self) -> list[Found]:
         """Drop what was being made when its maker died. Returns what it was."""

@@ -120,6 +120,7 @@ class Session:
         self._seed = 0
         self._kept: list[str] = []
         self._leaks: list[str] = []
+        self._left: list[str] = []
         self._zones: list[Path] = []
         self._without_database = ""
         self._modes: Modes | None = None
@@ -153,7 +154,12 @@ class Session:
             self._sandboxes.clear()
 
     def _close(self, sandbox: Sandbox) -> None:
-        kept = sandbox.close()
+        try:
+            kept = sandbox.close()
+        except TestbedError as error:
+            # The tests are over, and the next run drops what this one could not.
+            self._left.append(str(error))
+            return
         if kept is not None:
             self._kept.append(shown(kept))
         self._leaks += map(str, sandbox.leaks)
@@ -352,6 +358,7 @@ class Session:
         if hasattr(self._config, "workeroutput"):
             self._config.workeroutput["testbed_kept"] = self._kept
             self._config.workeroutput["testbed_leaks"] = self._leaks
+            self._config.workeroutput["testbed_left"] = self._left
         elif self._leaks and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -361,11 +368,14 @@ class Session:
         output = getattr(node, "workeroutput", {})
         self._kept += output.get("testbed_kept", [])
         self._leaks += output.get("testbed_leaks", [])
+        self._left += output.get("testbed_left", [])
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Say where the databases are that are kept, and what tests have left in them."""
         for url in self._kept:
             terminalreporter.write_line(f"Test database kept: {url}")
+        for error in self._left:
+            terminalreporter.write_line(f"Left for the next run, or test-db prune: {error}")
         for leak in self._leaks:
             terminalreporter.write_line(f"Leaked: {leak}", red=True)
 
