@@ -351,10 +351,14 @@ class Session:
                     self._kept.append(f"{shown(url)} ({sandbox.test})")
                     yield f"The test's database as it was: {shown(url)}"
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
         """Drop the databases, and tell the controller of xdist of them."""
-        self.close()
+        try:
+            # The fixtures of a run that was interrupted end only now, and need their database.
+            yield
+        finally:
+            self.close()
         if hasattr(self._config, "workeroutput"):
             self._config.workeroutput["testbed_kept"] = self._kept
             self._config.workeroutput["testbed_leaks"] = self._leaks

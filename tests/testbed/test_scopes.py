@@ -289,6 +289,28 @@ def test_a_fixture_has_a_context_and_its_rows_in_its_teardown(library: Project) 
     passes(library, 4, "-p", "no:flask")
 
 
+def test_a_fixture_finds_its_rows_even_when_the_run_is_interrupted(library: Project) -> None:
+    library.write(
+        test_it="""
+            import pytest
+            from models import add, titles
+
+            @pytest.fixture(scope="module")
+            def kept(app):
+                add("kept")
+                yield
+                print("found", titles())
+
+            def test_it(kept):
+                add("more")
+                raise KeyboardInterrupt
+        """
+    )
+    outcome = library.pytest("-s")
+    assert "found ['kept']" in outcome.out, outcome.text
+    assert "Leaked" not in outcome.out
+
+
 def test_rows_of_a_fixture_that_fails_go(library: Project) -> None:
     library.write(
         test_it="""
@@ -315,10 +337,20 @@ def test_rows_of_a_fixture_that_fails_go(library: Project) -> None:
 
             def test_others(first):
                 assert titles() == ["first"]
+
+            @pytest.fixture(scope="class")
+            def raises(first):
+                add("raises")
+                raise LookupError
+
+            def test_goes_on(first, request):
+                with pytest.raises(LookupError):
+                    request.getfixturevalue("raises")
+                assert titles() == ["first"]
         """
     )
     outcome = library.pytest()
-    assert outcome.counts() == {"error": 2, "skipped": 1, "passed": 1}, outcome.text
+    assert outcome.counts() == {"error": 2, "skipped": 1, "passed": 2}, outcome.text
     assert outcome.out.count("RuntimeError: half-way") >= 2
 
 
