@@ -17,8 +17,10 @@ from flask.cli import AppGroup
 from .commands import table
 from .errors import FactoryError
 from .factories import EXTENSION, BaseFactory, FactoriesState, trait_names
+from .graph import find_graph, mermaid
 from .lint import Fault, LintReport, lint
 from .scaffold import find_models, scaffold
+from .svg import svg
 
 
 @click.group("factories", cls=AppGroup)
@@ -41,12 +43,18 @@ def list_factories(as_json: bool) -> None:
     Example:
       flask factories list --json
     """
-    described = [_described(name, factory) for name, factory in _named_factories()]
+    registry = _state().factories
+    found = [_described(registry.name_of(factory), factory) for factory in registry]
     if as_json:
-        click.echo(json.dumps(described, indent=2))
+        click.echo(json.dumps(found, indent=2))
         return
-    rows = [[*map(str, list(row.values())[:3]), ", ".join(row["traits"])] for row in described]
-    click.echo(table(["factory", "model", "table", "traits"], rows))
+    rows = [[one["factory"], one["model"], one["table"]] for one in found]
+    lines = table(["factory", "model", "table"], rows).splitlines()
+    click.echo(lines[0])
+    for line, one in zip(lines[1:], found, strict=True):
+        click.echo(line)
+        if one["traits"]:
+            click.echo(_wrapped(", ".join(one["traits"]), "    "))
 
 
 @factories.command("lint")
@@ -91,6 +99,37 @@ def lint_factories(
 
 def _is_terminal(stream: TextIO) -> bool:
     return stream.isatty()
+
+
+@factories.command("graph")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["mermaid", "svg"]),
+    default="mermaid",
+    show_default=True,
+    help="A flowchart's text, or a picture.",
+)
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write a new file, and not to the terminal.",
+)
+def draw_factories(form: str, output: Path | None) -> None:
+    """Show who makes whom.
+
+    \b
+    Example:
+      flask factories graph
+      flask factories graph --format svg --output factories.svg
+    """
+    graph = find_graph(_state().factories)
+    text = svg(graph) if form == "svg" else mermaid(graph)
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        _write_new(output, text)
+        click.echo(f"Wrote {output}.")
 
 
 @factories.command("scaffold")
@@ -169,9 +208,12 @@ def _often(fault: Fault) -> str:
 
 def _listed(heading: str, items: Any) -> str:
     text = ", ".join(items)
-    return "\n".join(
-        [heading, *textwrap.wrap(text, 78, initial_indent="  ", subsequent_indent="  ")]
-    )
+    return f"{heading}\n{_wrapped(text, '  ')}"
+
+
+def _wrapped(text: str, indent: str) -> str:
+    """In lines of at most 80 columns."""
+    return textwrap.fill(text, 80, initial_indent=indent, subsequent_indent=indent)
 
 
 def _summary(report: LintReport) -> str:
@@ -191,14 +233,14 @@ def _number(number: int, one: str, many: str) -> str:
     return f"{number:,} {one if number == 1 else many}"
 
 
-def _named_factories() -> list[tuple[str, type[BaseFactory[Any]]]]:
+def _state() -> FactoriesState:
     state: FactoriesState | None = current_app.extensions.get(EXTENSION)
     if state is None:
         raise FactoryError(
             f"The application {current_app.name!r} has no factories:"
             " call `factories.init_app(app, db)` for it."
         )
-    return [(state.factories.name_of(factory), factory) for factory in state.factories]
+    return state
 
 
 def _described(name: str, factory: type[BaseFactory[Any]]) -> dict[str, Any]:

@@ -497,7 +497,9 @@ def test_every_public_name_is_in_the_reference() -> None:
     assert named == set(flask_testbed.__all__)
 
 
-@pytest.mark.parametrize("module", ["bulk", "factories", "declarations", "seeds", "randomness"])
+@pytest.mark.parametrize(
+    "module", ["bulk", "factories", "lint", "scaffold", "declarations", "seeds", "randomness"]
+)
 def test_every_public_name_of_a_module_is_in_the_reference(module: str) -> None:
     public = importlib.import_module(f"flask_testbed.{module}").__all__
     assert names_in(section(REFERENCE, f"### flask_testbed.{module}")) == set(public)
