@@ -68,6 +68,10 @@ class Layers:
         self._living: list[Layer] = []
         self._numbers = itertools.count(1)
 
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self._living)
+
     def owns(self, owner: object) -> bool:
         """Whether an owner has a layer."""
         return any(layer.owner is owner for layer in self._living)

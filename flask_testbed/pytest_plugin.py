@@ -205,6 +205,7 @@ class Session:
                 target,
                 worker=_worker(self._config),
                 keeping=keeping,
+                siblings=lambda: list(self._sandboxes.values()),
             )
             self._choose(self._sandboxes[key])
         return self._sandboxes[key]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 
 from flask import Flask
@@ -16,6 +16,7 @@ from .engines import State
 from .guards import check_target
 from .isolation import ConnectionLost, NeedsClone, bound_waits, prepare, reset
 from .layers import Layers
+from .leaks import Horizons, Leak, find_leaks
 from .schema import Schema, find_schema
 from .server import Connection
 from .settings import Target
@@ -45,6 +46,7 @@ class RunDatabase:
         self.disconnect: Callable[[], None] = _nothing
         """Gives the connections of all engines back that are not out."""
         self.layers = Layers(self)
+        self.horizons = Horizons()
         self._claims = Claims(self.cluster, target, worker, keeping)
         self._template = ""
         self._resetter: Connection | None = None
@@ -104,6 +106,10 @@ class RunDatabase:
         """Bound how long others wait for a lock who connect from now on."""
         bound_waits(self.connection(), seconds)
         self._bounded = True
+
+    def find_leaks(self) -> Sequence[Leak]:
+        """What is in it that was not put back."""
+        return find_leaks(self.connection(), self.horizons)
 
     # Copies and clones
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -23,9 +23,10 @@ from .database import Cluster
 from .engines import State, Strays
 from .errors import ServerError, TestbedWarning
 from .isolation import put_sequences_back
-from .leaks import Horizons, Leak, find_leaks
+from .leaks import Leak
 from .rollback import Rollback, SharedConnection
 from .run_database import RunDatabase
+from .schema import find_schema
 from .sessions import SessionChanges
 from .settings import Target
 
@@ -47,6 +48,8 @@ class Sandbox:
     :param target: where it is, and its name.
     :param worker: of pytest-xdist (``gw0``), empty in a run of one process.
     :param keeping: what outlives the process.
+    :param siblings: gives the other sandboxes of the process. One that is done with a database of
+        the same schema gives it away: an application that each test makes anew needs no clone.
     """
 
     app: Flask
@@ -54,6 +57,7 @@ class Sandbox:
     target: Target
     worker: str = ""
     keeping: Keeping = field(default_factory=Keeping)
+    siblings: Callable[[], Iterable[Sandbox]] = tuple
 
     used: bool = field(default=False, init=False)
     """Whether it may not be as it was."""
@@ -73,7 +77,6 @@ class Sandbox:
     _database: RunDatabase | None = field(default=None, init=False, repr=False)
     _rollback: Rollback | None = field(default=None, init=False, repr=False)
     _changes: SessionChanges = field(default_factory=SessionChanges, init=False, repr=False)
-    _horizons: Horizons = field(default_factory=Horizons, init=False, repr=False)
     _strays: Strays = field(default_factory=Strays, init=False, repr=False)
     _out: WeakSet[psycopg.Connection[Any]] = field(default_factory=WeakSet, init=False, repr=False)
     _pid: int = field(default_factory=os.getpid, init=False, repr=False)
@@ -155,7 +158,7 @@ class Sandbox:
         end = self._rollback.outer.roll_back_all() if self._rollback is not None else None
         if end is None:
             return
-        self._horizons.add(end, self.test)
+        self.database.horizons.add(end, self.test)
         if self.reset_sequences:
             put_sequences_back(self.database.connection())
 
@@ -238,7 +241,7 @@ class Sandbox:
         # Without a server there is nothing to find, and others say so.
         with suppress(ServerError, psycopg.Error):
             if self._database is not None:
-                self.leaks = find_leaks(self._database.connection(), self._horizons)
+                self.leaks = self._database.find_leaks()
 
     def _disconnect(self) -> None:
         """Give back all connections that are not out."""
@@ -284,7 +287,28 @@ class Sandbox:
     # Making
 
     def _open(self) -> None:
-        self._database = RunDatabase(self.app, self.state, self.target, self.worker, self.keeping)
+        self._watch()
+        self._database = self._inherited() or RunDatabase(
+            self.app, self.state, self.target, self.worker, self.keeping
+        )
         self._database.disconnect = self._disconnect
         for app, state in list(self._strays.states.items()):
             self._show(app, state, self._database.url)
+
+    def _inherited(self) -> RunDatabase | None:
+        """The database of a sibling that is done with it, if it has the same schema."""
+        idle = [one for one in self.siblings() if one.target == self.target and one._is_idle]
+        schema = find_schema(self.app, self.state) if idle else None
+        for one in idle:
+            if one._database is not None and one._database.schema == schema:
+                one._disconnect()
+                one._unwatch()
+                database, one._database = one._database, None
+                return database
+        return None
+
+    @property
+    def _is_idle(self) -> bool:
+        if self._database is None or self.used or self._database.layers:
+            return False
+        return self._rollback is None or not self._rollback.outer.begun

@@ -383,3 +383,48 @@ def test_the_applications_own_embedded_server_is_not_started(project: Project) -
     assert outcome.counts() == {"passed": 2}, outcome.text
     made = set(home.glob("*")) - before
     assert len(made) == 1, "one cluster: that of the tests"
+
+
+def test_applications_that_tests_make_anew_share_a_database(project: Project) -> None:
+    project.write(
+        conftest="",
+        test_it="""
+            import pytest
+            from flask import Flask
+            from flask_sqlalchemy import SQLAlchemy
+            from flask_testbed import development_url
+
+            seen = set()
+
+            @pytest.fixture
+            def app():
+                app = Flask("toy")
+                app.config["SQLALCHEMY_DATABASE_URI"] = development_url(app.instance_path, "toy")
+                return app
+
+            @pytest.mark.parametrize("mode", [
+                pytest.param(mode, marks=pytest.mark.isolation(mode))
+                for mode in ("commit", "rollback", "commit")])
+            @pytest.mark.parametrize("n", range(3))
+            @pytest.mark.parametrize("column", ["one", "other"])
+            def test_it(app, mode, column, n):
+                db = SQLAlchemy()
+
+                class Book(db.Model):
+                    id = db.Column(db.Integer, primary_key=True)
+                    title = db.Column(column, db.String)
+
+                db.init_app(app)
+                with app.app_context():
+                    assert db.session.query(Book).count() == 0
+                    db.session.add(Book(title="a"))
+                    db.session.commit()
+                    assert db.session.query(Book).count() == 1
+                    seen.add((db.engine.url.database, column))
+
+            def test_seen():
+                assert len(seen) == 2
+        """,
+    )
+    outcome = project.pytest()
+    assert outcome.counts() == {"passed": 19}
