@@ -40,9 +40,9 @@ READS = {
 }
 ENDS = ("commit", "rollback")
 SAVEPOINTS = {
-    "savepoint": "SAVEPOINT mine",
-    "roll back to savepoint": "ROLLBACK TO mine",
-    "release savepoint": "RELEASE mine",
+    "savepoint": "SAVEPOINT of_{}",
+    "roll back to savepoint": "ROLLBACK TO of_{}",
+    "release savepoint": "RELEASE of_{}",
 }
 
 
@@ -57,7 +57,9 @@ class Step:
     @property
     def statement(self) -> str:
         """In SQL, unless it ends something."""
-        return (WRITES | READS | SAVEPOINTS)[self.action].format(self.name)
+        if self.action in SAVEPOINTS:
+            return SAVEPOINTS[self.action].format(self.session)
+        return (WRITES | READS)[self.action].format(self.name)
 
 
 class Players:

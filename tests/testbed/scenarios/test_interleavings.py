@@ -84,7 +84,18 @@ def see(stage: Stage, mode: Any, steps: list[Step]) -> tuple[list[Any], str]:
     try:
         with stage.environment(mode) as environment:
             play(environment, steps, seen)
-    except IsolationError as error:
-        note(str(error))
-        return seen, str(error)
+    except Exception as error:
+        refusal = _refusal(error)
+        note(str(refusal))
+        return seen, str(refusal)
     return seen, ""
+
+
+def _refusal(error: BaseException) -> IsolationError:
+    """Why a test was refused. What is closed after that may fail in its own words."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, IsolationError):
+            return cause
+        cause = cause.__context__
+    raise error
