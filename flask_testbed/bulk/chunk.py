@@ -267,12 +267,19 @@ class Chunk:
         """What a declaration gets as the step that makes it."""
         parent = self.container
         step = BuildStep(
-            builder=StepBuilder(self.plan.factory._meta, self._extras(at), enums.CREATE_STRATEGY),
+            builder=self._builder(self._extras(at)) if self._varying else self._common_builder,
             sequence=self.sequences[at],
             parent_step=None if parent is None else parent.step(self.places[at]),
         )
         step.stub = self.stub(at)
         return step
+
+    def _builder(self, extras: dict[str, Any]) -> StepBuilder:
+        return StepBuilder(self.plan.factory._meta, extras, enums.CREATE_STRATEGY)
+
+    @cached_property
+    def _common_builder(self) -> StepBuilder:
+        return self._builder(dict(self.plan.given))
 
     def _extras(self, at: int) -> dict[str, Any]:
         """What the call gives for a row; the values, where they differ from row to row."""

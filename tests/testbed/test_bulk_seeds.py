@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from factory.builder import DeclarationSet
+from factory.fuzzy import FuzzyChoice, FuzzyInteger
 from factory.random import randgen
 from faker.generator import random as faker_random
 
 from flask_testbed.bulk import chunk, nodes, relations, run
+from flask_testbed.bulk.chunk import Plan
+from flask_testbed.declarations import Ago, Token
 from flask_testbed.factories import reseed
 from flask_testbed.randomness import drawing_from, frozen, generator
 from tests.testbed.bulk_toys import (
@@ -31,6 +35,7 @@ from tests.testbed.bulk_toys import (
 
 __all__ = ["toy", "toy_app"]
 
+AGO = Ago(timedelta(0), timedelta(days=9))
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -169,3 +174,28 @@ def test_the_hash_seed_changes_nothing() -> None:
     }
     assert len(printed) == 1
     assert len(printed.pop()) > 1000
+
+
+def unused(*_: Any) -> Any:
+    raise AssertionError("nothing is compiled")
+
+
+def test_the_streams_are_those_of_every_python() -> None:
+    """What one machine has made, all must make: a change here changes everybody's data sets."""
+    plan = Plan(None, "bulk/7/Factory", DeclarationSet(), {}, unused)
+    rows = chunk.Chunk(plan, range(2), "0", range(2))
+    with frozen(datetime(2026, 4, 1, tzinfo=UTC)):
+        drawn = [
+            [str(key) for key in nodes.RandomUuids("id").fill(rows)],
+            list(nodes.RandomTokens("t", Token()).fill(rows)),
+            [f"{at:%d %H:%M:%S}" for at in nodes.MomentsAgo("a", AGO).fill(rows)],
+            list(nodes.RandomIntegers("n", FuzzyInteger(1, 10**6)).fill(rows)),
+            list(nodes.Choices("c", FuzzyChoice("abcdefghij")).fill(rows)),
+        ]
+    assert drawn == [
+        ["1eefbbc2-9c99-4f99-8974-2b5a13597a08", "dd0bec2e-eaa4-45b3-9905-cc370db07995"],
+        ["384005a97d76", "5b680dc43af1"],
+        ["30 20:34:11", "23 05:29:14"],
+        [360413, 751442],
+        ["c", "j"],
+    ]
