@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +31,10 @@ def tell_terminal(sentence: str) -> None:
     """Say something to whoever sits at a terminal, and to nobody else."""
     if sys.stderr.isatty():
         print(sentence, file=sys.stderr, flush=True)
+    elif "PYTEST_CURRENT_TEST" in os.environ and "PYTEST_XDIST_WORKER" not in os.environ:
+        # pytest has put a file in the place of stderr, and shows it when the test is over.
+        with suppress(OSError), open("/dev/tty", "w") as terminal:
+            print(f"\n{sentence}", file=terminal, flush=True)
 
 
 class Administrator:

@@ -120,9 +120,9 @@ MOMENTS = [
     Moment("snapshot save: copied", SAVE, f"{_CLUSTER}._create", "after"),
     Moment("snapshot restore: copied", RESTORE, f"{_CLUSTER}._create", "after"),
     Moment("snapshot restore: swapped", RESTORE, f"{_CLUSTER}._finish", "after"),
-    Moment("pytest: clone copied", PYTEST, f"{_CLUSTER}.mark", "after"),
+    Moment("pytest: clone copied", PYTEST, f"{_CLUSTER}.clone", "after"),
     Moment("pytest: in a test", PYTEST, "pathlib:Path.touch", "after"),
-    Moment("pytest: being put back", PYTEST, "flask_testbed.sandbox:reset"),
+    Moment("pytest: being put back", PYTEST, "flask_testbed.isolation:_call"),
     Moment("pytest: being dropped", PYTEST, f"{_CLUSTER}.drop"),
 ]
 
