@@ -533,7 +533,7 @@ def test_a_terminal_gets_a_progress_bar(toy: Flask, monkeypatch: pytest.MonkeyPa
 
 def test_factories_list_is_a_table(toy: Flask) -> None:
     assert run(toy, "factories list").stdout.splitlines() == [
-        "factory       model  table        traits",
+        "factory       model  table",
         "ShelfFactory  Shelf  toy_shelves",
         "BookFactory   Book   toy_books",
     ]
