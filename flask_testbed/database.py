@@ -186,11 +186,17 @@ class Cluster(Locks):
         # Several statements that are sent at once are one transaction.
         names = {"new": unfinished, "name": name, "old": old or ""}
         parts = {key: sql.Identifier(value) for key, value in names.items()}
-        self._execute(
-            sql.SQL("; ").join(
-                sql.SQL(step).format(mark=sql.Literal(str(mark)), **parts) for step in steps
-            )
+        text = sql.SQL("; ").join(
+            sql.SQL(step).format(mark=sql.Literal(str(mark)), **parts) for step in steps
         )
+        try:
+            self._execute(text)
+        except errors.DuplicateDatabase as error:
+            raise RefusedError(
+                f"Refused: somebody has just made a database {name!r} on {address(self.url)},"
+                " which is not touched. Choose another name with TEST_DATABASE_URL, or try again"
+                " when it is gone."
+            ) from error
 
     def end_users(self, name: str) -> None:
         """End the sessions of whoever is connected to a database.

@@ -12,6 +12,7 @@ from tests.testbed.faults import FAULTS, MOMENTS, on_stock, suffer
 SOME = [
     ("template: tables made, unmarked", "no connection left"),
     ("create: clone copied", "SIGKILL"),
+    ("create: template held", "the name is taken"),
     ("reset: both are there", "backends ended"),
     ("snapshot restore: swapped", "SIGKILL"),
     ("drop: before", "SIGTERM"),
