@@ -26,6 +26,9 @@ from typing import Any
 #: Seconds that a server gets to recover after a crash and to open its socket.
 START_TIMEOUT = 60
 
+#: Seconds that it gets to stop, before it is told so more firmly.
+STOP_TIMEOUT = 15
+
 
 def main() -> int:
     """Fork the keeper, and wait until it says that the server is up."""
@@ -157,8 +160,15 @@ def _stop(config: dict[str, Any], server: subprocess.Popen[bytes] | None) -> Non
         command = [config["pg_ctl"], "stop", "-D", config["data"], "-m", "fast", "-s"]
         subprocess.run(command, check=False, cwd="/", **config["run_as"])
         return
-    server.send_signal(signal.SIGINT)
-    server.wait()
+    # A server whose disk was full may never come to the end of a shutdown; the next start
+    # recovers what an immediate one leaves.
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
+        server.send_signal(number)
+        try:
+            server.wait(STOP_TIMEOUT)
+            return
+        except subprocess.TimeoutExpired:
+            continue
 
 
 def _last_words(log: Path) -> str:
