@@ -423,7 +423,8 @@ def small_disk() -> Iterator[Path]:
     finally:
         if mounted:
             wait_for(lambda: not list(home.rglob("postmaster.pid")), "the servers to stop")
-            subprocess.run(["umount", str(home)], check=True)
+            # Lazily: a keeper that has just stopped its server may still be in there.
+            subprocess.run(["umount", "--lazy", str(home)], check=True)
             shutil.rmtree(home, ignore_errors=True)
         else:
             clear_away(home)
