@@ -51,9 +51,11 @@ class Unconstructed:
 
     @classmethod
     def _build(cls, model_class: type[Any], *args: Any, **values: Any) -> Any:
-        row = inspect(model_class).class_manager.new_instance()
-        for key, value in values.items():
-            setattr(row, key, value)
+        mapper = inspect(model_class)
+        row = mapper.class_manager.new_instance()
+        # Relations come last: a collection may be keyed by a column.
+        for key in sorted(values, key=lambda key: key in mapper.relationships):
+            setattr(row, key, values[key])
         return row
 '''
 

@@ -11,7 +11,13 @@ from typing import Any
 import sqlalchemy as sa
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.dialects import postgresql as pg
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy.orm import (
+    DeclarativeBase,
+    Mapped,
+    attribute_keyed_dict,
+    mapped_column,
+    relationship,
+)
 
 
 class Base(DeclarativeBase):
@@ -362,3 +368,22 @@ class Booking(db.Model):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     during: Mapped[Any] = mapped_column(pg.TSTZRANGE)
+
+
+class Shelf(db.Model):
+    """Its labels are kept by their names."""
+
+    __tablename__ = "shelves"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    labels: Mapped[dict[str, Label]] = relationship(
+        back_populates="shelf", collection_class=attribute_keyed_dict("word")
+    )
+
+
+class Label(db.Model):
+    __tablename__ = "labels"
+
+    shelf_id: Mapped[int] = mapped_column(sa.ForeignKey("shelves.id"), primary_key=True)
+    word: Mapped[str] = mapped_column(primary_key=True)
+    shelf: Mapped[Shelf] = relationship(back_populates="labels")
