@@ -53,6 +53,7 @@ class OuterTransaction:
         self._count = 0
         self._begun = False
         self._changed_schema = False
+        self._worn = False
         self._lost = ""
         self._around = Surroundings()
         self._pid = os.getpid()
@@ -130,6 +131,7 @@ class OuterTransaction:
         transaction.unclean |= effects.declares or effects.read_only
         transaction.nested |= "savepoint" in effects.words
         self._changed_schema |= effects.defines
+        self._worn |= effects.defines or effects.lasting
         self._last = transaction
 
     def settle(self) -> None:
@@ -334,7 +336,9 @@ class OuterTransaction:
             return
         result = self._run(f"SELECT current_setting({_literal(name)}, true)")
         value = result.get_value(0, 0) if result is not None else None
-        transaction.settings[name] = (value or b"").decode()
+        # One with a dot comes into being when it is set; any other that is not there is an error.
+        if value is not None or "." in name:
+            transaction.settings[name] = (value or b"").decode()
 
     def _run(self, *commands: str) -> pq.abc.PGresult | None:
         """Send commands in one round trip."""
@@ -409,12 +413,13 @@ class OuterTransaction:
         self._stack.clear()
         self._open.clear()
         self._last, self._spare, self._lost, self._begun = None, "", "", False
-        changed, self._changed_schema = self._changed_schema, False
+        self._changed_schema = False
+        worn, self._worn = self._worn, False
         self._free.notify_all()
         if connection is None or connection.closed or not begun:
             return None
         result = connection.pgconn.exec_(_ROLLBACK)
-        if changed:
+        if worn:
             # What the server has prepared, and what was learnt, may not fit any more.
             self.close()
         return int(result.get_value(0, 0) or 0)

@@ -79,6 +79,9 @@ LANGUAGE sql STABLE AS $$
         UNION ALL SELECT 'n' || oid || ':' || xmin FROM pg_namespace WHERE oid >= 16384
         UNION ALL SELECT 'w' || oid || ':' || xmin FROM pg_rewrite WHERE oid >= 16384
         UNION ALL SELECT 'y' || oid || ':' || xmin FROM pg_policy
+        UNION ALL SELECT 's' || oid || ':' || xmin FROM pg_statistic_ext
+        UNION ALL SELECT 'm' || objoid || ':' || objsubid || ':' || xmin FROM pg_description
+            WHERE objoid >= 16384
         UNION ALL SELECT 'x' || oid || ':' || xmin FROM pg_extension WHERE oid >= 16384
     ) AS words (word);
 $$;
@@ -226,6 +229,8 @@ BEGIN
             EXECUTE FUNCTION flask_testbed.note_change();
         CREATE EVENT TRIGGER flask_testbed_drop ON sql_drop
             EXECUTE FUNCTION flask_testbed.note_change();
+        ALTER EVENT TRIGGER flask_testbed_change ENABLE ALWAYS;
+        ALTER EVENT TRIGGER flask_testbed_drop ENABLE ALWAYS;
     ELSE
         INSERT INTO flask_testbed.catalog VALUES ('');
     END IF;

@@ -7,7 +7,6 @@ holds for whatever uses one: a session, an engine, a raw connection, a cursor, a
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,6 +20,7 @@ from psycopg.adapt import AdaptersMap
 
 from .inner import InnerTransaction, refusal
 from .outer import OuterTransaction
+from .set_config import configured_locally
 from .statements import Effects, effects_of
 
 #: What a connection is asked for that is not for the server.
@@ -35,7 +35,6 @@ _READ_COMMITTED = {
     psycopg.IsolationLevel.READ_UNCOMMITTED,
 }
 
-_SET_LOCAL = re.compile(r"\bset\s+local\s+([\w.]+|\"[^\"]+\")", re.IGNORECASE)
 #: Settings that have a syntax of their own, by its first word.
 _SPELT_OUT = {
     "names": "client_encoding",
@@ -44,9 +43,6 @@ _SPELT_OUT = {
     "time": "TimeZone",
     "xml": "xmloption",
 }
-_SET_CONFIG = re.compile(
-    r"\bset_config\s*\(\s*(?:'(?P<text>[^']*)'|%\((?P<name>\w+)\)s|(?P<place>%s))", re.IGNORECASE
-)
 
 
 class Rollback:
@@ -141,8 +137,7 @@ class SharedConnection(psycopg.Connection[Any]):
 
     def prepare_for(self, effects: Effects) -> InnerTransaction:
         """Have a transaction ready for a statement. The lock must be held."""
-        if self._closed:
-            raise errors.OperationalError("the connection is closed")
+        self._check_connection_ok()
         if not self._autocommit and self._isolation_level not in _READ_COMMITTED:
             raise refusal(f"The isolation level is {_words(self._isolation_level)}.")
         if self._inner is None:
@@ -169,9 +164,8 @@ class SharedConnection(psycopg.Connection[Any]):
         _refuse(effects)
         with self.lock:
             inner = self.prepare_for(effects)
-            if effects.settings:
-                for name in _settings(text, parameters):
-                    self._outer.remember_setting(inner, name)
+            for name in _set_locally(text, effects, parameters):
+                self._outer.remember_setting(inner, name)
             try:
                 yield
             except psycopg.Error as error:
@@ -183,8 +177,6 @@ class SharedConnection(psycopg.Connection[Any]):
 
     def cursor(self, *arguments: Any, **options: Any) -> Any:
         """A cursor, whose statements are watched."""
-        if not self._closed:
-            self._outer.check()
         factory: Any = self.cursor_factory
         server_factory: Any = self.server_cursor_factory
         self.cursor_factory = _watched(factory)
@@ -253,6 +245,12 @@ class SharedConnection(psycopg.Connection[Any]):
             self.prepare_for(_WRITE)
             with super().pipeline() as pipeline:
                 yield pipeline
+
+    def _check_connection_ok(self) -> None:
+        # What is lost is said where a statement is sent: in here, SQLAlchemy would take the error
+        # for one of its own.
+        if self._closed:
+            raise errors.OperationalError("the connection is closed")
 
     def _check_intrans_gen(self, attribute: str) -> Any:
         if self._inner is not None:
@@ -355,17 +353,12 @@ def _refuse_error(error: psycopg.Error, inner: InnerTransaction) -> None:
         raise refusal(f"The server says: {str(error).splitlines()[0]}.") from error
 
 
-def _settings(text: str, parameters: Any) -> Iterator[str]:
+def _set_locally(text: str, effects: Effects, parameters: Any) -> Iterator[str]:
     """The names of the settings that a text sets for a transaction alone."""
-    for name in _SET_LOCAL.findall(text):
-        yield _SPELT_OUT.get(name.lower(), name.strip('"'))
-    for found in _SET_CONFIG.finditer(text):
-        if found["text"] is not None:
-            yield found["text"]
-        elif found["name"] is not None:
-            yield str(parameters[found["name"]])
-        else:
-            yield str(parameters[text[: found.start("place")].count("%s")])
+    for name in effects.local:
+        yield _SPELT_OUT.get(name, name.strip('"'))
+    if "set_config" in effects.words:
+        yield from configured_locally(text, parameters)
 
 
 def _words(level: psycopg.IsolationLevel | None) -> str:

@@ -75,6 +75,7 @@ class Sandbox:
     """What was not as at the start when the sandbox was closed."""
 
     _database: RunDatabase | None = field(default=None, init=False, repr=False)
+    _moved: bool = field(default=False, init=False, repr=False)
     _rollback: Rollback | None = field(default=None, init=False, repr=False)
     _changes: SessionChanges = field(default_factory=SessionChanges, init=False, repr=False)
     _strays: Strays = field(default_factory=Strays, init=False, repr=False)
@@ -159,8 +160,7 @@ class Sandbox:
         if end is None:
             return
         self.database.horizons.add(end, self.test)
-        if self.reset_sequences:
-            put_sequences_back(self.database.connection())
+        self._moved = True
 
     def _put_rows_back(self) -> None:
         if not self.used or self._database is None:
@@ -275,6 +275,10 @@ class Sandbox:
             return
         if isinstance(connection, SharedConnection) != (self.mode == "rollback"):
             raise DisconnectionError("a connection of the other mode")
+        if self._moved and (self.mode == "commit" or self.reset_sequences):
+            # A test before has left the sequences where it had moved them.
+            put_sequences_back(self.database.connection())
+            self._moved = False
         if self.mode == "commit":
             self.used = True
             self._out.add(connection)

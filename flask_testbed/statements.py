@@ -25,7 +25,10 @@ _DDL = frozenset(
     # These may do anything.
     | {"do", "call", "import", "cluster"}
 )
-_SESSION = frozenset({"set", "listen", "load", "prepare"})
+_LASTING = frozenset({"load", "prepare"})
+# A block or a procedure may set what it likes.
+_SESSION = frozenset({"listen", "load", "prepare", "do", "call"})
+_LOCAL = re.compile(r"^set local ([\w.]+|\"[^\"]+\")")
 _LEVEL = re.compile(r"\b(serializable|repeatable read|\w*transaction_isolation)\b")
 _SESSION_LOCK = re.compile(r"pg_(try_)?advisory_lock")
 _TEMPORARY = frozenset({"temp", "temporary"})
@@ -75,8 +78,11 @@ class Effects:
     session: bool = False
     """It may change what outlives the transaction in its session: settings, locks, tables."""
 
-    settings: bool = False
-    """It sets something that ends with the transaction (``SET LOCAL``)."""
+    lasting: bool = False
+    """It leaves in the session what no rollback undoes: a prepared statement, a library."""
+
+    local: tuple[str, ...] = ()
+    """The settings that it sets until the end of the transaction (``SET LOCAL``)."""
 
 
 @lru_cache(maxsize=4096)
@@ -104,7 +110,8 @@ def _of_all(statements: list[str]) -> Effects:
         declares="declare" in firsts,
         defines=bool(_DDL.intersection(firsts)),
         session=any(map(_changes_session, statements)),
-        settings="set_config" in words or any(part.startswith("set local ") for part in statements),
+        lasting=not control and not _LASTING.isdisjoint(firsts),
+        local=tuple(found for part in statements for found in _LOCAL.findall(part)),
     )
 
 

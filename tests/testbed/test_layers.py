@@ -38,6 +38,7 @@ ORDER = [
     "schema",
     "template",
     "statements",
+    "set_config",
     "sessions",
     "leaks",
     "copies",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from flask_testbed.set_config import configured_locally
 from flask_testbed.statements import Effects, effects_of
 
 
@@ -89,7 +92,6 @@ def test_what_ends_or_begins_a_transaction(text: str, words: str) -> None:
     [
         "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT 2; END",
         "CREATE PROCEDURE p() LANGUAGE plpgsql AS $$ BEGIN COMMIT; END $$",
-        "DO $do$ BEGIN PERFORM 1; END $do$",
     ],
 )
 def test_the_body_of_a_function_ends_nothing(text: str) -> None:
@@ -108,6 +110,8 @@ def test_the_body_of_a_function_ends_nothing(text: str) -> None:
         "SELECT set_config('a.b', 'c', false)",
         "CREATE TEMPORARY TABLE x (a int)",
         "SELECT 1 AS a INTO TEMP x",
+        "DO $$ BEGIN PERFORM pg_advisory_lock(1); END $$",
+        "CALL p()",
     ],
 )
 def test_what_outlives_the_transaction_in_the_session(text: str) -> None:
@@ -154,3 +158,38 @@ def test_the_words_are_those_outside_of_literals() -> None:
         "secretly_write",
     }
     assert effects_of("SELECT 1") == Effects(words=frozenset({"select"}))
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("SET LOCAL work_mem = '1MB'", ("work_mem",)),
+        ("set /* for now */ local app.user TO 'a'", ("app.user",)),
+        ("SELECT 1; SET LOCAL a.b = 1; SET LOCAL c.d = 2", ("a.b", "c.d")),
+        ("SET work_mem = '1MB'", ()),
+        ("SELECT 'SET LOCAL a.b = 1'", ()),
+    ],
+)
+def test_what_is_set_until_the_end_of_the_transaction(text: str, names: tuple[str, ...]) -> None:
+    assert effects_of(text).local == names
+
+
+@pytest.mark.parametrize(
+    ("text", "parameters", "names"),
+    [
+        ("SELECT set_config('a.b', 'c', true)", None, ["a.b"]),
+        ("SELECT set_config('a.b', 'c', false)", None, []),
+        ("SELECT set_config(%s, %s, %s)", ["a.b", "c", True], ["a.b"]),
+        ("SELECT %s, set_config(%s, %s, %s)", [1, "a.b", "c", False], []),
+        (
+            "SELECT set_config(%(n)s::VARCHAR, lower(%(v)s, 'x'), %(l)s::BOOLEAN)",
+            {"n": "a.b", "v": "c", "l": True},
+            ["a.b"],
+        ),
+        ("SELECT set_config('it''s', ',)', true), set_config('d', 'e', TRUE)", None, ["it's", "d"]),
+        ("SELECT set_config('a.b', 'c', now() > 'now')", None, ["a.b"]),
+        ("SELECT set_config(name, 'c', true) FROM x", None, []),
+    ],
+)
+def test_what_set_config_sets(text: str, parameters: Any, names: list[str]) -> None:
+    assert list(configured_locally(text, parameters)) == names
