@@ -8,14 +8,21 @@ from typing import TypeVar
 
 from flask import Flask
 
+from .commands import DeferredGroup
 from .database_commands import test, test_db
 from .development import DevelopmentDatabase, is_development
 from .engines import attach_all
-from .factory_commands import factories
 from .hooks import Hook, Hooks, set_hooks
-from .seed_commands import seed
 
 F = TypeVar("F", bound=Hook)
+
+# factory_boy and Faker take as long to import as a dozen tests.
+_DEFERRED = [
+    DeferredGroup(
+        "seed", "seed_commands", "Fill the application's database with a believable data set."
+    ),
+    DeferredGroup("factories", "factory_commands", "Look at the application's factories."),
+]
 
 
 class Testbed:
@@ -85,5 +92,5 @@ class Testbed:
                 database = DevelopmentDatabase(app, state)
                 for route in state.routes.values():
                     route.to_own = database.url
-        for command in (test_db, seed, factories, test):
+        for command in (test_db, *_DEFERRED, test):
             app.cli.add_command(command)

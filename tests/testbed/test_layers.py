@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import flask_testbed
+from flask_testbed import extension
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -262,3 +263,16 @@ def test_production_imports_nothing_of_testing() -> None:
     )
 
     assert outcome.stdout == "[]\n"
+
+
+def test_the_extension_imports_no_factory_library_before_it_is_needed() -> None:
+    program = (
+        "import sys, flask_testbed.extension;"
+        " sys.exit(sum(name.split('.')[0] in ('factory', 'faker') for name in sys.modules))"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_what_is_imported_late_says_the_same_of_itself() -> None:
+    for late in extension._DEFERRED:
+        assert late.short_help == late.group.get_short_help_str(200)
