@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing, redirect_stdout
 from dataclasses import dataclass
+from itertools import pairwise
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -57,16 +58,20 @@ class Turns:
         while tests := self._connection.recv():
             if done:  # The first test may yet make the database.
                 self._tidy()
+            self._run(items[done : done + 2])  # to have warm again what the others have made cold
             gc.collect()
             started = time.perf_counter()
-            for number in range(done, done + tests):
-                item, following = items[number], items[number + 1]
-                item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            self._run(items[done + 1 : done + tests + 2])
             self._connection.send(self._failure or time.perf_counter() - started)
-            done += tests
+            done += tests + 1
         # The fixtures of the session are still there: each test had one after it.
         session._setupstate.teardown_exact(None)
         return True
+
+    def _run(self, items: list[pytest.Item]) -> None:
+        """Run all but the last, which is the one that comes next."""
+        for item, following in pairwise(items):
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note what has failed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import multiprocessing
 import time
 import traceback
@@ -73,14 +74,14 @@ def serve(connection: Connection, case: Case, tables: int) -> None:
     """Run as many tests as are asked for, until none are."""
     try:
         with case(tables) as (test, tidy):
-            number = 0
+            numbers = itertools.count()
             while tests := connection.recv():
                 tidy()
+                test(next(numbers))  # to have warm again what the others have made cold
                 gc.collect()
                 started = time.perf_counter()
                 for _ in range(tests):
-                    number += 1
-                    test(number)
+                    test(next(numbers))
                 connection.send(time.perf_counter() - started)
     except BaseException:
         connection.send(traceback.format_exc())
