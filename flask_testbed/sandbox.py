@@ -161,6 +161,12 @@ class Sandbox:
             return
         self.database.horizons.add(end, self.test)
         self._moved = True
+        if self.reset_sequences:
+            self._put_sequences_back()
+
+    def _put_sequences_back(self) -> None:
+        put_sequences_back(self.database.connection())
+        self._moved = False
 
     def _put_rows_back(self) -> None:
         if not self.used or self._database is None:
@@ -277,15 +283,15 @@ class Sandbox:
             raise DisconnectionError("a connection of the other mode")
         if self._moved and (self.mode == "commit" or self.reset_sequences):
             # A test before has left the sequences where it had moved them.
-            put_sequences_back(self.database.connection())
-            self._moved = False
+            self._put_sequences_back()
         if self.mode == "commit":
             self.used = True
             self._out.add(connection)
             self._changes.taken(connection)
 
     def _checkin(self, connection: Any, record: Any) -> None:
-        if connection is not None:  # it is, after invalidate()
+        # It is None after invalidate(), and a bind may be of another database's driver.
+        if isinstance(connection, psycopg.Connection):
             self._out.discard(connection)
 
     # Making

@@ -109,3 +109,25 @@ def test_the_application_s_own_databases_are_not_touched(bound: Project, stock: 
     for victim in victims:
         victim.assert_untouched()
         assert victim.sessions() <= 4
+
+
+def test_a_bind_of_another_kind_of_database_is_left_alone(project: Project) -> None:
+    project.write(
+        test_it="""
+            from flask import Flask
+            from models import db
+            from flask_testbed import development_url
+
+            def test_it():
+                app = Flask("toy")
+                main = development_url(app.instance_path, "toy")
+                app.config["SQLALCHEMY_DATABASE_URI"] = main
+                app.config["SQLALCHEMY_BINDS"] = {"cache": "sqlite://"}
+                db.init_app(app)
+                with app.app_context():
+                    for engine in db.engines.values():
+                        with engine.connect() as connection:
+                            assert connection.execute(db.text("SELECT 1")).scalar() == 1
+        """,
+    )
+    assert project.pytest().counts() == {"passed": 1}
