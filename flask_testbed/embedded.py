@@ -14,7 +14,6 @@ import json
 import os
 import secrets
 import shutil
-import socket
 import stat
 import subprocess
 import sys
@@ -28,6 +27,7 @@ from typing import Any, Literal
 from sqlalchemy.engine import URL
 
 from .errors import ServerError
+from .keeper import answers
 
 # Neither exists on Windows, where start() says what to use instead.
 if sys.platform != "win32":
@@ -241,9 +241,8 @@ class EmbeddedServer:
     def _is_up(self) -> bool:
         """Whether the server runs and has a keeper; waits for a keeper that is about to end."""
         while self._is_kept():
-            with socket.socket(socket.AF_UNIX) as client:
-                if client.connect_ex(str(self.sockets / SOCKET)) == 0:
-                    return True
+            if answers(str(self.sockets / SOCKET)):
+                return True
             time.sleep(0.005)
         return False
 

@@ -29,6 +29,11 @@ START_TIMEOUT = 60
 #: Seconds that it gets to stop, before it is told so more firmly.
 STOP_TIMEOUT = 15
 
+#: Seconds that a server may take to say that it is there.
+ANSWER_TIMEOUT = 5
+
+_SPEAKS_TLS = bytes([0, 0, 0, 8, 4, 210, 22, 47])
+
 
 def main() -> int:
     """Fork the keeper, and wait until it says that the server is up."""
@@ -75,7 +80,7 @@ def _start(config: dict[str, Any]) -> subprocess.Popen[bytes] | None:
     """Start the server; ``None`` if one is there whose keeper was killed."""
     deadline = time.monotonic() + START_TIMEOUT
     log = Path(config["data"], "testbed.log")
-    while not _answers(config["socket"]):
+    while not answers(config["socket"]):
         _clear_stale_lock(Path(config["data"], "postmaster.pid"))
         _clear_stale_lock(Path(config["socket"] + ".lock"))
         server = _launch(config, log)
@@ -142,10 +147,20 @@ def _ready(pid_file: Path, pid: int) -> bool:
     return len(lines) > 7 and lines[0] == str(pid) and lines[7].strip() == "ready"
 
 
-def _answers(path: str) -> bool:
-    """Whether something listens on the socket."""
+def answers(path: str) -> bool:
+    """Whether a server answers on the socket.
+
+    It is asked whether it speaks TLS: the socket of one that was killed takes connections for a
+    moment longer. https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-SSL
+    """
     with socket.socket(socket.AF_UNIX) as client:
-        return client.connect_ex(path) == 0
+        client.settimeout(ANSWER_TIMEOUT)
+        try:
+            client.connect(path)
+            client.sendall(_SPEAKS_TLS)
+            return client.recv(1) in {b"N", b"S"}
+        except OSError:
+            return False
 
 
 def _end_with(server: subprocess.Popen[bytes]) -> None:
