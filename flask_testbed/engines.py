@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -33,6 +34,9 @@ EXTENSION = "flask_testbed"
 
 #: The attribute by which a dialect is known as that of an engine with a route.
 ROUTED = "flask_testbed_routed"
+
+#: Whether the engines lead elsewhere for a while: a database is being made.
+is_detour: ContextVar[bool] = ContextVar("flask_testbed_is_detour", default=False)
 
 
 class Route:
@@ -74,9 +78,11 @@ class Route:
         self.engine.pool = temporary = pool.recreate()
         self._detour.url = self.engine.url = url
         self._detour.opened = []
+        token = is_detour.set(True)
         try:
             yield
         finally:
+            is_detour.reset(token)
             self._detour.url = None
             self.engine.url, self.engine.pool = shown, pool
             for connection in self._detour.opened:

@@ -12,16 +12,20 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
+import sqlalchemy
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
+
+from .engines import is_detour
 
 #: Statements of this many repetitions, from one place, are called by their name.
 REPEATED = 2
 
 _KINDS = ("stdlib", "platstdlib", "purelib", "platlib")
-_LIBRARIES = tuple(
-    f"{folder}{os.sep}" for folder in (*map(sysconfig.get_path, _KINDS), os.path.dirname(__file__))
-)
+# SQLAlchemy may be anywhere else, on PYTHONPATH.
+_FOLDERS = [*map(sysconfig.get_path, _KINDS)]
+_FOLDERS += map(os.path.dirname, (__file__, sqlalchemy.__file__))
+_LIBRARIES = tuple(f"{folder}{os.sep}" for folder in _FOLDERS)
 _TRANSACTION = ("SAVEPOINT ", "RELEASE SAVEPOINT ", "ROLLBACK TO SAVEPOINT ")
 
 
@@ -73,7 +77,8 @@ def recorded_queries() -> Iterator[Queries]:
     queries = Queries()
 
     def note(_: Any, __: Any, statement: str, *___: Any) -> None:
-        if not statement.startswith(_TRANSACTION):
+        # The first connection has the test database made.
+        if not statement.startswith(_TRANSACTION) and not is_detour.get():
             queries.sent.append(Query(statement, _place()))
 
     event.listen(Engine, "before_cursor_execute", note)

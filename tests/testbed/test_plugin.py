@@ -428,3 +428,16 @@ def test_applications_that_tests_make_anew_share_a_database(project: Project) ->
     )
     outcome = project.pytest()
     assert outcome.counts() == {"passed": 19}
+
+
+def test_what_makes_the_database_is_no_query_of_the_test(project: Project) -> None:
+    project.write(
+        test_it="""
+            from models import titles
+
+            def test_first(app, assert_queries):
+                with assert_queries(1):
+                    assert titles() == []
+        """,
+    )
+    assert project.pytest().counts() == {"passed": 1}
