@@ -73,7 +73,7 @@ class Scopes:
         self._sandboxes = sandboxes
         self._committing = committing
         self._end_session = end_session
-        self._living: dict[str, list[Fixture]] = {}
+        self._living: dict[Definition, Fixture] = {}
         self._holding: list[Fixture] = []
         self._at_work: list[pytest.Item | Fixture] = []
         self._handing_over = _Afterwards(self.hand_over)
@@ -112,7 +112,7 @@ class Scopes:
 
     @contextmanager
     def _setting_up(self, definition: Definition, request: SubRequest) -> Iterator[None]:
-        fixture = Fixture(definition, _id(definition, request), self._app_of(definition))
+        fixture = Fixture(definition, _id(definition, request), self._app_of(definition, request))
         # Finalizers run last in, first out: this one after the fixture's own teardown.
         definition.addfinalizer(lambda: self._torn_down(fixture))
         with self._committing():
@@ -154,16 +154,17 @@ class Scopes:
                 last.callback(fixture.context.pop)
             if fixture in self._holding:
                 self._holding.remove(fixture)
-            if fixture in self._living.get(fixture.definition.argname, []):
-                self._living[fixture.definition.argname].remove(fixture)
+            self._living.pop(fixture.definition, None)
             _forget_numbers(fixture)
 
     # What is around it
 
-    def _app_of(self, definition: Definition) -> Flask | None:
+    def _app_of(self, definition: Definition, request: SubRequest) -> Flask | None:
         """The application that a fixture asks for, itself or through others."""
-        asked = (self._living.get(name) for name in definition.argnames)
-        return next((one[-1].app for one in asked if one and one[-1].app is not None), None)
+        # Not by name alone: each folder may have an `app` of its own.
+        asked = (request._get_active_fixturedef(name) for name in definition.argnames)
+        living = (self._living.get(one) for one in asked)
+        return next((one.app for one in living if one is not None and one.app is not None), None)
 
     @contextmanager
     def _own_context(self, fixture: Fixture) -> Iterator[None]:
@@ -188,7 +189,7 @@ class Scopes:
         value = definition.cached_result[0] if definition.cached_result is not None else None
         if isinstance(value, Flask):
             fixture.app = value
-        self._living.setdefault(definition.argname, []).append(fixture)
+        self._living[definition] = fixture
         fixture.held.take(_current_db() if fixture.app is not None else None, value)
         if fixture.held:
             self._holding.append(fixture)

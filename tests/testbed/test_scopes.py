@@ -583,6 +583,39 @@ def test_applications_that_share_a_database_share_the_rows(library: Project) -> 
     passes(library, 2)
 
 
+def test_each_folder_may_have_an_application_of_its_own(library: Project) -> None:
+    conftest = """
+        import pytest
+        from toyapp import create_app
+
+        @pytest.fixture(scope="session")
+        def app():
+            return create_app()
+    """
+    test = """
+        import pytest
+        from flask import current_app
+        from models import add, titles
+
+        @pytest.fixture(scope="module")
+        def book(app):
+            assert current_app._get_current_object() is app
+            yield add("ours")
+            assert current_app._get_current_object() is app
+
+        def test_it(app, book):
+            assert current_app._get_current_object() is app
+            assert titles() == ["ours"]
+    """
+    for folder in ("one", "two"):
+        (library.root / folder).mkdir()
+        library.write(**{f"{folder}/conftest": conftest})
+        library.write(**{f"{folder}/test_{name}_{folder}": test for name in ("first", "then")})
+    # Both applications live when the last file's fixture is set up.
+    order = ("one/test_first_one.py", "two/test_first_two.py", "two/test_then_two.py")
+    passes(library, 4, *order, "one/test_then_one.py")
+
+
 def test_a_fixture_that_never_connects_makes_no_database(library: Project, stock: Stock) -> None:
     library.write(
         test_it="""
