@@ -55,7 +55,9 @@ class RunDatabase:
         try:
             self._open(app, state)
         except BaseException:
-            self._let_go()
+            with ExitStack() as last:
+                last.callback(self._let_go)
+                self._give_back()
             raise
 
     def _open(self, app: Flask, state: State) -> None:
