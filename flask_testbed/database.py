@@ -67,7 +67,7 @@ class Cluster(Locks):
         rows = self._execute(
             sql.SQL(
                 "SELECT d.datname, r.rolname, shobj_description(d.oid, 'pg_database'),"
-                " (SELECT count(*) FROM pg_stat_activity a WHERE a.datid = d.oid)"
+                " pg_stat_get_db_numbackends(d.oid)"
                 " FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba"
                 " WHERE {} ORDER BY d.datname"
             ).format(sql.SQL(condition)),

@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -310,6 +311,7 @@ def _package() -> Path:
     return Path(spec.origin).parent / "pginstall"
 
 
+@cache
 def _version() -> str:
     try:
         return importlib.metadata.version(PACKAGE)

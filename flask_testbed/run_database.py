@@ -64,7 +64,7 @@ class RunDatabase:
         self._claims.check()
         self._claims.drop_leftovers()
         self.schema: Schema = find_schema(app, state)
-        self._template = hold_template(app, state, self.cluster, self.schema)
+        self._template = hold_template(app, state, self.cluster, self.schema).name
         self._fingerprint = full_fingerprint(self.cluster, self.schema)
         self.name, is_there = self._claims.take(self._fingerprint)
         if is_there:

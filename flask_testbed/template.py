@@ -6,16 +6,20 @@ import hashlib
 import os
 from contextlib import closing
 from dataclasses import replace
-from importlib.metadata import version
+from functools import cache
+from importlib import metadata
 
 from flask import Flask
 
-from .database import TEMPLATE, Cluster, Mark
+from .database import TEMPLATE, Cluster, Found, Mark
 from .engines import State
 from .isolation import INSTALL, install
 from .pruning import prune_templates
 from .schema import Schema, build_schema
 from .server import Connection
+
+#: The version of an installed distribution. It takes most of a millisecond to read.
+_version = cache(metadata.version)
 
 
 def full_fingerprint(cluster: Cluster, schema: Schema) -> str:
@@ -27,18 +31,17 @@ def full_fingerprint(cluster: Cluster, schema: Schema) -> str:
         cluster.locale,
         *cluster.extension_versions(schema.extensions),
         cluster.connection.info.user,
-        version("flask-testbed"),
+        _version("flask-testbed"),
         INSTALL,
     )
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
-def hold_template(app: Flask, state: State, cluster: Cluster, schema: Schema) -> str:
+def hold_template(app: Flask, state: State, cluster: Cluster, schema: Schema) -> Found:
     """Have the template of a schema, built if need be, and hold it: nobody drops it meanwhile.
 
     Whoever comes second waits for the first to build it.
 
-    :returns: its name.
     :raises ServerError: there are more workers than the server has connections for.
     :raises DatabaseError: the schema cannot be built; nothing is left of it.
     """
@@ -46,16 +49,15 @@ def hold_template(app: Flask, state: State, cluster: Cluster, schema: Schema) ->
     cluster.check_room(int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
     name = TEMPLATE + full_fingerprint(cluster, schema)
     cluster.lock_shared(name)
-    if not _is_there(cluster, name):
-        # A lock of its own: that on the name is shared by all users, as long as they run, and
-        # whoever came second would wait for their end.
-        with cluster.locked(f"building {name}", "to build the template"):
-            if not _is_there(cluster, name):
-                _build(app, state, cluster, schema, name)
-    return name
+    if found := _find(cluster, name):
+        return found
+    # A lock of its own: that on the name is shared by all users, as long as they run, and
+    # whoever came second would wait for their end.
+    with cluster.locked(f"building {name}", "to build the template"):
+        return _find(cluster, name) or _build(app, state, cluster, schema, name)
 
 
-def _build(app: Flask, state: State, cluster: Cluster, schema: Schema, name: str) -> None:
+def _build(app: Flask, state: State, cluster: Cluster, schema: Schema, name: str) -> Found:
     cluster.drop_unfinished()
     mark = Mark.make("template", full_fingerprint(cluster, schema))
     with cluster.making(name, mark) as unfinished:
@@ -65,7 +67,9 @@ def _build(app: Flask, state: State, cluster: Cluster, schema: Schema, name: str
             tables = count_tables(connection)
     # The templates of old schemas are of no use, and each takes as much room as this one.
     prune_templates(cluster, name)
-    cluster.mark(name, replace(mark, tables=tables))
+    mark = replace(mark, tables=tables)
+    cluster.mark(name, mark)
+    return Found(name, cluster.connection.info.user, mark, connections=0)
 
 
 def count_tables(connection: Connection) -> int:
@@ -85,8 +89,8 @@ def release_template(cluster: Cluster, name: str, *, keep: bool) -> None:
         cluster.unlock(name)
 
 
-def _is_there(cluster: Cluster, name: str) -> bool:
+def _find(cluster: Cluster, name: str) -> Found | None:
     found = cluster.find(name)
     if found is not None:
         cluster.check_mark(found)
-    return found is not None
+    return found

@@ -70,14 +70,13 @@ class TestDatabase:
         started = time.perf_counter()
         with self._cluster() as cluster, held(cluster, self.target.name):
             found = cluster.find(self.target.name)
-            existed = found is not None and cluster.check_mark(found).kind == "kept"
-            if found is not None and existed:
-                self._check_current(cluster, found)
-            else:
-                if found is not None:
-                    check_unused(cluster, found)
-                self._replace(cluster, found)
-            return self._created(cluster, started, existed=existed)
+            mark = cluster.check_mark(found) if found is not None else None
+            if mark is not None and mark.kind == "kept":
+                self._check_current(cluster, mark)
+                return self._created(cluster, started, mark, existed=True)
+            if found is not None:
+                check_unused(cluster, found)
+            return self._created(cluster, started, self._replace(cluster, found), existed=False)
 
     def reset(self, *, force: bool = False) -> Created:
         """Empty the test database: a new clone of the template takes its place.
@@ -92,8 +91,7 @@ class TestDatabase:
                 raise DatabaseError(self._absent())
             cluster.check_mark(found)
             check_unused(cluster, found, force=force)
-            self._replace(cluster, found)
-            return self._created(cluster, started, existed=False)
+            return self._created(cluster, started, self._replace(cluster, found), existed=False)
 
     def drop(self, *, confirmed: bool = False, force: bool = False) -> list[str]:
         """Drop the test database, and those of its workers and of concurrent runs.
@@ -147,7 +145,7 @@ class TestDatabase:
         with (
             self._cluster() as cluster,
             self._template(cluster) as template,
-            cluster.scratch(template) as name,
+            cluster.scratch(template.name) as name,
         ):
             yield cluster, name
 
@@ -201,14 +199,15 @@ class TestDatabase:
     def _schema(self) -> Schema:
         return find_schema(self._app, self._state)
 
-    def _replace(self, cluster: Cluster, found: Found | None) -> None:
+    def _replace(self, cluster: Cluster, found: Found | None) -> Mark:
         fingerprint = full_fingerprint(cluster, self._schema)
         with self._template(cluster) as template:
-            mark = Mark.make("kept", fingerprint, tables=_tables(cluster.find(template)))
-            cluster.clone(template, self.target.name, mark, replacing=found is not None)
+            mark = Mark.make("kept", fingerprint, tables=cluster.check_mark(template).tables)
+            cluster.clone(template.name, self.target.name, mark, replacing=found is not None)
+        return mark
 
     @contextmanager
-    def _template(self, cluster: Cluster) -> Iterator[str]:
+    def _template(self, cluster: Cluster) -> Iterator[Found]:
         """Hold the template of the application's schema meanwhile."""
         strays = Strays()
         strays.states[self._app] = self._state
@@ -221,19 +220,18 @@ class TestDatabase:
             yield template
         finally:
             # On a server of somebody else's, nothing stays that nobody asked for.
-            release_template(cluster, template, keep=self.target.embedded)
+            release_template(cluster, template.name, keep=self.target.embedded)
 
-    def _check_current(self, cluster: Cluster, found: Found) -> None:
-        if cluster.check_mark(found).fingerprint != full_fingerprint(cluster, self._schema):
+    def _check_current(self, cluster: Cluster, mark: Mark) -> None:
+        if mark.fingerprint != full_fingerprint(cluster, self._schema):
             raise RefusedError(
-                f"Refused: the database {found.name!r} is there already, and its schema is not"
-                " the application's of now. Make it anew, empty, with: flask test-db reset"
+                f"Refused: the database {self.target.name!r} is there already, and its schema is"
+                " not the application's of now. Make it anew, empty, with: flask test-db reset"
             )
 
-    def _created(self, cluster: Cluster, started: float, *, existed: bool) -> Created:
-        name = self.target.name
-        tables = _tables(cluster.find(name))
-        if tables is None:
+    def _created(self, cluster: Cluster, started: float, mark: Mark, *, existed: bool) -> Created:
+        name, tables = self.target.name, mark.tables
+        if tables is None:  # pytest has made it, or the template's maker was killed
             with closing(cluster.connect(name)) as connection:
                 tables = count_tables(connection)
         return Created(
@@ -256,8 +254,3 @@ class TestDatabase:
             f"There is no test database {self.target.name!r} on {address(self.url)}."
             " Make it with: flask test-db create"
         )
-
-
-def _tables(found: Found | None) -> int | None:
-    """How many tables a database has, if that was counted."""
-    return found.mark.tables if found is not None and found.mark is not None else None

@@ -303,12 +303,13 @@ def test_who_looked_before_a_template_was_there_does_not_wait_for_its_users(
     schema = find_schema(app, state)
     url = make_url(stock.url("own"))
     with closing(Cluster(url, "x")) as first, closing(Cluster(url, "x")) as second:
-        name = template.hold_template(app, state, first, schema)
+        held = template.hold_template(app, state, first, schema)
+        name = held.name
         second.connection.execute("SET lock_timeout = '1s'")
-        looks = iter([False, True])
-        monkeypatch.setattr(template, "_is_there", lambda *_: next(looks))
+        looks = iter([None, held])
+        monkeypatch.setattr(template, "_find", lambda *_: next(looks))
 
-        assert template.hold_template(app, state, second, schema) == name
+        assert template.hold_template(app, state, second, schema) is held
 
         monkeypatch.undo()
         template.release_template(first, name, keep=False)
