@@ -153,8 +153,7 @@ def redirect(parameters: dict[str, Any], own: URL, url: URL) -> None:
 class Strays:
     """Engines that an application makes for itself, for its own database.
 
-    While it listens, they are led to where the application's route leads. It must not begin or
-    end to listen while an engine connects.
+    While it listens, they are led to where the application's route leads.
     """
 
     def __init__(self) -> None:
@@ -162,17 +161,18 @@ class Strays:
 
     def listen(self) -> None:
         """Begin, for every engine of the process."""
-        if not event.contains(Engine, "do_connect", self._lead):
-            event.listen(Engine, "do_connect", self._lead)
+        if self not in _listening:
+            _listening.append(self)
+        if not event.contains(Engine, "do_connect", _lead_strays):
+            event.listen(Engine, "do_connect", _lead_strays)
 
     def ignore(self) -> None:
         """End."""
-        if event.contains(Engine, "do_connect", self._lead):
-            event.remove(Engine, "do_connect", self._lead)
+        if self in _listening:
+            _listening.remove(self)
 
-    def _lead(
-        self, dialect: Dialect, record: Any, arguments: Any, parameters: dict[str, Any]
-    ) -> Any:
+    def lead(self, dialect: Dialect, parameters: dict[str, Any]) -> Any:
+        """As :meth:`Route.lead`, if the connection is for one of the applications' own."""
         if hasattr(dialect, ROUTED) or dialect.name != "postgresql":
             return None
         # psycopg 2 and 3 say dbname, others database.
@@ -182,6 +182,17 @@ class Strays:
                 if is_same_place(place, connect_parameters(url)):
                     return _lead_to(state.route, url, dialect, parameters)
         return None
+
+
+#: Those that listen. SQLAlchemy's own list of listeners must not change while an engine connects,
+#: which is when a database may be made, so one listener is there for all of them, and stays.
+_listening: list[Strays] = []
+
+
+def _lead_strays(dialect: Dialect, record: Any, arguments: Any, parameters: dict[str, Any]) -> Any:
+    """Let the first that knows where to connect say so."""
+    connections = (strays.lead(dialect, parameters) for strays in list(_listening))
+    return next((one for one in connections if one is not None), None)
 
 
 def _share_nothing(parameters: dict[str, Any]) -> None:

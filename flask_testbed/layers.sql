@@ -24,8 +24,9 @@ CREATE TABLE flask_testbed.layer_sequence (
 -- Layers that have changed the schema: only a clone of another template undoes them.
 CREATE TABLE flask_testbed.layer_schema (layer integer PRIMARY KEY);
 
--- The large tables that were written since the last reset. Without a key, so that no
--- transaction ever waits for another one here.
+-- The tables that were written since the last reset, of those that have it noted: the large
+-- ones, or all where there are many. Without a key, so that no transaction ever waits for another
+-- one here.
 CREATE TABLE flask_testbed.touched (oid oid NOT NULL);
 
 -- What follows in this transaction is the engine's own doing, and no change of the schema.
@@ -34,8 +35,10 @@ LANGUAGE sql AS $$
     SELECT set_config('flask_testbed.own', 'on', true);
 $$;
 
+-- It is called for each statement that writes: a SET clause would cost as much again as the rest.
+-- Nothing in it depends on the search path.
 CREATE FUNCTION flask_testbed.note_touch() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
     INSERT INTO flask_testbed.touched VALUES (tg_relid);
     RETURN NULL;
@@ -111,17 +114,43 @@ LANGUAGE sql AS $$
         AND pg_relation_size(f.oid) > 262144 + 2 * pg_relation_size(f.copy::regclass);
 $$;
 
-CREATE FUNCTION flask_testbed.note_restored(tables oid[]) RETURNS void
+CREATE FUNCTION flask_testbed.forget_touches() RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
-    UPDATE flask_testbed.filled SET version = flask_testbed.table_version(name)
-    WHERE oid = ANY (tables) AND NOT noted;
     IF pg_relation_size('flask_testbed.touched') > 65536 THEN
         TRUNCATE flask_testbed.touched;
         UPDATE flask_testbed.catalog SET version = flask_testbed.catalog_version();
     ELSE
         DELETE FROM flask_testbed.touched;
     END IF;
+END
+$$;
+
+-- Empty those of them that are to be empty.
+CREATE FUNCTION flask_testbed.empty_touched() RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    one oid;
+BEGIN
+    FOR one IN
+        SELECT DISTINCT oid FROM flask_testbed.touched t
+        WHERE NOT EXISTS (SELECT FROM flask_testbed.filled f WHERE f.oid = t.oid)
+    LOOP
+        IF pg_relation_size(one) > 262144 THEN
+            EXECUTE format('TRUNCATE ONLY %s CASCADE', one::regclass);
+        ELSE
+            EXECUTE format('DELETE FROM ONLY %s', one::regclass);
+        END IF;
+    END LOOP;
+END
+$$;
+
+CREATE FUNCTION flask_testbed.note_restored(tables oid[]) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE flask_testbed.filled SET version = flask_testbed.table_version(name)
+    WHERE oid = ANY (tables) AND NOT noted;
+    PERFORM flask_testbed.forget_touches();
 END
 $$;
 
@@ -201,23 +230,25 @@ CREATE FUNCTION flask_testbed.choose_copy(relation oid) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
     top record;
-    large boolean;
+    noted boolean := flask_testbed.notes_all();
 BEGIN
     DELETE FROM flask_testbed.filled f WHERE f.oid = relation;
     SELECT l.copy, t.name INTO top
     FROM flask_testbed.user_table t LEFT JOIN flask_testbed.layer_table l USING (oid)
     WHERE t.oid = relation ORDER BY l.layer DESC LIMIT 1;
     IF top.copy IS NOT NULL THEN
-        EXECUTE format('SELECT count(*) > 1000 FROM (SELECT FROM %s LIMIT 1001) AS first', top.copy)
-        INTO large;
-        large := large AND flask_testbed.note_writes(relation, top.name);
+        IF NOT noted THEN
+            EXECUTE format('SELECT count(*) > 1000 FROM (SELECT FROM %s LIMIT 1001) AS first',
+                           top.copy) INTO noted;
+        END IF;
+        noted := noted AND flask_testbed.note_writes(relation, top.name);
         -- A version that no table has: it differs.
         INSERT INTO flask_testbed.filled
-        SELECT relation, top.name, top.copy, c.columns, c.saved, c.restored, '', large
+        SELECT relation, top.name, top.copy, c.columns, c.saved, c.restored, '', noted
         FROM flask_testbed.columns_of(relation) c;
-        INSERT INTO flask_testbed.touched VALUES (relation);
     END IF;
-    IF top.name IS NOT NULL AND large IS NOT TRUE THEN
+    INSERT INTO flask_testbed.touched SELECT relation WHERE top.name IS NOT NULL;
+    IF top.name IS NOT NULL AND NOT noted THEN
         PERFORM flask_testbed.stop_noting(relation, top.name);
     END IF;
 END

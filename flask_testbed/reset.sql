@@ -116,6 +116,13 @@ BEGIN
 END
 $$;
 
+-- Whether there are so many tables that to note each write costs less than to look at each table.
+CREATE FUNCTION flask_testbed.notes_all() RETURNS boolean
+LANGUAGE sql STABLE AS $$
+    SELECT count(*) > 50 AND (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
+    FROM flask_testbed.user_table;
+$$;
+
 -- Write the function that empties what was empty. Its statements stand in its text, so that
 -- their plans are kept; a size is looked up without reading the table.
 --
@@ -125,6 +132,7 @@ $$;
 CREATE FUNCTION flask_testbed.write_reset() RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
+    notes_all boolean := flask_testbed.notes_all();
     emptying text;
 BEGIN
     -- Which tables are filled changes with each layer, and is asked for those with rows alone.
@@ -134,14 +142,21 @@ BEGIN
         ' IF pg_relation_size(%1$s) > 262144 THEN TRUNCATE ONLY %2$s CASCADE;'
         ' ELSE DELETE FROM ONLY %2$s; END IF; END IF; END IF;',
         oid, name), E'\n    ' ORDER BY oid), '') INTO emptying
-    FROM flask_testbed.user_table;
+    FROM flask_testbed.user_table
+    WHERE NOT (notes_all AND flask_testbed.note_writes(oid, name));
 
     EXECUTE format($f$
 CREATE OR REPLACE FUNCTION flask_testbed.put_back() RETURNS void LANGUAGE plpgsql AS $body$
 BEGIN
     %s
+    IF EXISTS (SELECT FROM flask_testbed.touched) THEN
+        PERFORM flask_testbed.empty_touched();
+    END IF;
     IF EXISTS (SELECT FROM flask_testbed.filled) THEN
         PERFORM flask_testbed.refill();
+    END IF;
+    IF EXISTS (SELECT FROM flask_testbed.touched) THEN
+        PERFORM flask_testbed.forget_touches();
     END IF;
     PERFORM setval(oid, coalesce(last_value, start_value), last_value IS NOT NULL)
     FROM flask_testbed.sequence

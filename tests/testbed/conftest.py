@@ -27,6 +27,7 @@ from typing import Any
 import psutil
 import psycopg
 import pytest
+import sqlalchemy as sa
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 from psycopg import sql
@@ -34,6 +35,9 @@ from sqlalchemy.engine import URL
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from flask_testbed import Testbed, embedded
+from flask_testbed.database import Cluster
+
+INSTANCE = Path(__file__).resolve().parents[2] / "instance"
 
 #: Seconds that a process of a test may take.
 PATIENCE = 60
@@ -60,6 +64,34 @@ server.send_signal(signal.SIGINT)
 server.wait()
 shutil.rmtree(config["home"])
 """
+
+
+@pytest.fixture(scope="session")
+def ordinary() -> Iterator[str]:
+    """A role that may make databases and nothing else, on the embedded server."""
+    server = embedded.EmbeddedServer(INSTANCE, "test")
+    cluster = Cluster(server.url("postgres"), "the embedded server", server)
+    name = "testbed_ordinary"
+    with cluster.locked(name, "to make a role"):
+        known = cluster.connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [name])
+        if not known.rowcount:
+            cluster.connection.execute("CREATE ROLE testbed_ordinary LOGIN CREATEDB")
+    yield name
+    cluster.close()
+
+
+def add_tables(session: Any) -> None:
+    """A template hook: so many that each write is noted, instead of looking at them all."""
+    session.execute(
+        sa.text(
+            "DO $$ BEGIN FOR n IN 1..60 LOOP EXECUTE format('CREATE TABLE room_%s (id int)', n);"
+            " END LOOP; END $$;"
+            " CREATE TABLE shelf (id int) PARTITION BY RANGE (id);"
+            " CREATE TABLE shelf_low PARTITION OF shelf FOR VALUES FROM (0) TO (100);"
+            " CREATE TABLE annex (door text) INHERITS (room_1);"
+            " CREATE VIEW hatch AS SELECT id FROM room_2;"
+        )
+    )
 
 
 def rough_folder() -> Path:

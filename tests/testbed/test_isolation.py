@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -23,14 +22,14 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
 from flask_testbed import TestbedWarning, development_url
-from flask_testbed.database import Cluster
 from flask_testbed.development import target_of
 from flask_testbed.embedded import EmbeddedServer
 from flask_testbed.engines import attach
+from flask_testbed.hooks import Hooks, set_hooks
 from flask_testbed.sandbox import Sandbox
 from flask_testbed.server import connect_parameters
 
-INSTANCE = Path(__file__).resolve().parents[2] / "instance"
+from .conftest import INSTANCE, add_tables
 
 
 class Base(DeclarativeBase):
@@ -78,12 +77,14 @@ def _fill(table: sa.Table, connection: sa.Connection, **_: Any) -> None:
 
 
 def make_app(role: str) -> Flask:
-    app = Flask("toy", instance_path=str(INSTANCE))
+    app = Flask(f"toy_{role}", instance_path=str(INSTANCE))
     server = EmbeddedServer(INSTANCE, "test")
     app.config["SQLALCHEMY_DATABASE_URI"] = development_url(INSTANCE, f"toy_{role}")
     if role == "ordinary":
         url = server.url("toy_ordinary_test").set(username="testbed_ordinary")
         app.config["TEST_DATABASE_URL"] = url
+    if role == "many":
+        set_hooks(app, Hooks(functions=[add_tables]))
     db.init_app(app)
 
     @app.post("/teams")
@@ -96,27 +97,12 @@ def make_app(role: str) -> Flask:
     return app
 
 
-@pytest.fixture(scope="module")
-def few_rights() -> Iterator[None]:
-    """Have a role that may make databases, and nothing else; keep its server up."""
-    server = EmbeddedServer(INSTANCE, "test")
-    cluster = Cluster(server.url("postgres"), "the embedded server", server)
-    with cluster.locked("testbed_ordinary", "to make a role"):
-        known = cluster.connection.execute(
-            "SELECT FROM pg_roles WHERE rolname = 'testbed_ordinary'"
-        )
-        if not known.rowcount:
-            cluster.connection.execute("CREATE ROLE testbed_ordinary LOGIN CREATEDB")
-    yield
-    cluster.close()
-
-
-@pytest.fixture(scope="module", params=["default", "ordinary"])
+@pytest.fixture(scope="module", params=["default", "ordinary", "many"])
 def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
-    """A database of the module's own: with the rights of the run, and of somebody with few."""
+    """A database of the module's own: with the rights of the run, with few, with many tables."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "ordinary":
-            request.getfixturevalue("few_rights")
+            request.getfixturevalue("ordinary")
             patch.delenv("TEST_DATABASE_URL", raising=False)
         app = make_app(request.param)
         state = attach(app)
@@ -402,6 +388,49 @@ def test_few_rows_and_many(engine: Engine, put_back: Callable[[], None], rows: i
         )
         connection.execute(sa.text("INSERT INTO member (team_id, note) SELECT id, '' FROM team"))
     put_back()
+
+
+@pytest.mark.parametrize("sandbox", ["many"], indirect=True)
+@pytest.mark.parametrize(
+    "statements",
+    [
+        "COPY room_1 (id) FROM PROGRAM 'echo 1'",
+        "INSERT INTO shelf VALUES (1)",
+        "INSERT INTO shelf_low VALUES (1)",
+        "INSERT INTO annex VALUES (1, 'red')",
+        "INSERT INTO hatch VALUES (1)",
+        "WITH ours AS (INSERT INTO room_1 VALUES (1) RETURNING *) INSERT INTO room_2 TABLE ours",
+        "MERGE INTO room_1 r USING (SELECT 1 AS id) s ON r.id = s.id"
+        " WHEN NOT MATCHED THEN INSERT VALUES (s.id)",
+        "SET LOCAL session_replication_role = replica; INSERT INTO room_1 VALUES (1)",
+        "SET LOCAL search_path = pg_temp; INSERT INTO public.room_1 VALUES (1)",
+        "INSERT INTO room_1 SELECT * FROM generate_series(1, 20000); DELETE FROM country",
+        "SAVEPOINT s; INSERT INTO room_1 VALUES (1); ROLLBACK TO s; INSERT INTO room_2 VALUES (1)",
+    ],
+)
+def test_every_way_to_write_is_noted(
+    sandbox: Sandbox, engine: Engine, put_back: Callable[[], None], statements: str
+) -> None:
+    def size() -> Any:
+        query = "SELECT pg_relation_size('flask_testbed.touched')"
+        return sandbox.database.connection().execute(query).fetchone()
+
+    for _ in range(2):
+        with engine.begin() as connection:
+            connection.execute(sa.text(statements))
+        put_back()
+    assert size()[0] <= 8192
+
+
+def test_what_is_noted_is_forgotten(
+    sandbox: Sandbox, engine: Engine, put_back: Callable[[], None]
+) -> None:
+    with engine.begin() as connection:
+        for number in range(300):
+            connection.execute(sa.text("INSERT INTO team (name) VALUES (:n)"), {"n": str(number)})
+    put_back()
+    query = "SELECT count(*) FROM flask_testbed.touched"
+    assert sandbox.database.connection().execute(query).fetchone() == (0,)
 
 
 def test_sequences_start_again(engine: Engine, put_back: Callable[[], None]) -> None:

@@ -17,7 +17,7 @@ import psutil
 import psycopg
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 
 from flask_testbed import embedded
 from flask_testbed.embedded import EmbeddedServer
@@ -839,9 +839,32 @@ def test_a_stray_engine_of_another_driver_is_refused(toys: Toys, key: str) -> No
     dialect = SimpleNamespace(name="postgresql", driver="another")
 
     with pytest.raises(SettingsError, match="uses the driver 'another'"):
-        strays._lead(dialect, None, (), {"host": "127.0.0.1", key: "own"})  # type: ignore[arg-type]
+        strays.lead(dialect, {"host": "127.0.0.1", key: "own"})  # type: ignore[arg-type]
 
-    strays._lead(dialect, None, (), {"host": "127.0.0.1", key: "else"})  # type: ignore[arg-type]
+    strays.lead(dialect, {"host": "127.0.0.1", key: "else"})  # type: ignore[arg-type]
+
+
+def test_another_may_begin_to_listen_while_an_engine_connects(stock: Stock, toys: Toys) -> None:
+    """A database that is made only then has others lead there, too."""
+    app = toys.app(stock.url("own"))
+    state = attach(app)
+    first, second = Strays(), Strays()
+
+    def to_test() -> URL:
+        second.listen()
+        return make_url(stock.url("postgres"))
+
+    state.route.to_test = to_test
+    first.states[app] = state
+    stray = sa.create_engine(state.own_url)
+    first.listen()
+    try:
+        with stray.connect() as connection:
+            assert connection.scalar(sa.text("SELECT current_database()")) == "postgres"
+    finally:
+        first.ignore()
+        second.ignore()
+        stray.dispose()
 
 
 def test_what_one_worker_keeps_another_does_not_drop(stock: Stock, project: Project) -> None:

@@ -12,7 +12,6 @@ from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 
 from flask_testbed import development_url
-from flask_testbed.database import Cluster
 from flask_testbed.development import target_of
 from flask_testbed.embedded import EmbeddedServer
 from flask_testbed.engines import attach
@@ -42,20 +41,6 @@ def unadopted(request: pytest.FixtureRequest) -> Callable[..., Flask]:
             return make_app(url, str(INSTANCE), **config)
 
     return make
-
-
-@pytest.fixture(scope="session")
-def ordinary() -> Iterator[str]:
-    """A role that may make databases and nothing else, on the embedded server."""
-    server = EmbeddedServer(INSTANCE, "test")
-    cluster = Cluster(server.url("postgres"), "the embedded server", server)
-    name = "testbed_ordinary"
-    with cluster.locked(name, "to make a role"):
-        known = cluster.connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [name])
-        if not known.rowcount:
-            cluster.connection.execute("CREATE ROLE testbed_ordinary LOGIN CREATEDB")
-    yield name
-    cluster.close()
 
 
 @pytest.fixture(scope="session", params=ROLES)
