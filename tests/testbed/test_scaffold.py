@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 
@@ -15,7 +16,9 @@ from flask_testbed import Testbed, development_url
 from flask_testbed.errors import FactoryError
 from flask_testbed.factories import Factories
 from flask_testbed.lint import Fault, lint
+from flask_testbed.randomness import frozen
 from flask_testbed.scaffold import find_models, scaffold
+from tests.equivalence import ROWS, differences
 
 from . import scaffold_models
 from .conftest import Project, Toys
@@ -72,6 +75,19 @@ def test_every_factory_lints_clean(toy_app: Flask, models: list[type]) -> None:
 
 def describe(fault: Fault) -> str:
     return f"{fault.factory} {fault.trait or ''} {fault.columns} {fault.constraint} {fault.message}"
+
+
+def test_bulk_rows_are_distributed_like_single_ones(toy_app: Flask, made: ModuleType) -> None:
+    with toy_app.app_context(), frozen(datetime(2026, 5, 1, tzinfo=UTC)):
+        found = {
+            made.factories.name_of(factory): differences(scaffold_models.db, factory, ROWS, {})
+            for factory in made.factories
+        }
+
+    # The server's now() is one for each transaction, so one for all rows in bulk.
+    assert found.pop("PaymentFactory") == ["payments.made_at"]
+    assert {name: unlike for name, unlike in found.items() if unlike} == {}
+    assert len(found) > 20
 
 
 def test_all_that_is_optional_is_filled_too(toy_app: Flask, made: ModuleType) -> None:
