@@ -116,6 +116,8 @@ def drop(yes: bool, force: bool) -> None:
 def prune(keep: int, days: float, as_json: bool) -> None:
     """Drop what dead runs have left, of whichever project, and old templates.
 
+    So go the embedded servers, in memory, of projects whose folder is gone.
+
     What is in use stays, and what a person asked for: kept databases and snapshots.
 
     \b

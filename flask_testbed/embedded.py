@@ -27,6 +27,7 @@ from typing import Any, Literal
 
 from sqlalchemy.engine import URL
 
+from .abandoned import drop_abandoned, note_project
 from .errors import ServerError
 from .keeper import answers
 
@@ -124,6 +125,10 @@ class EmbeddedServer:
             os.close(self._use)
             self._use = None
 
+    def drop_abandoned(self) -> list[Path]:
+        """Delete servers for tests, in memory, whose projects are gone. Returns their homes."""
+        return drop_abandoned(self._in_memory().parent)
+
     def _start(self) -> None:
         _make_folder(self.home)
         # The order matters: the keeper stops the server only while nobody holds `users`.
@@ -201,6 +206,7 @@ class EmbeddedServer:
 
     def _initialise(self, binaries: Path, account: pwd.struct_passwd) -> None:
         """Make the cluster beside its place and move it there, so that it is whole or absent."""
+        self.drop_abandoned()
         # A name of its own: where the maker was killed, its initdb goes on for a while.
         new = self.home / f"{self.data.name}-{secrets.token_hex(4)}.new"
         new.mkdir(mode=0o700)
@@ -228,6 +234,7 @@ class EmbeddedServer:
                     f" {' '.join(made.stderr.split())} Make room, or choose another place with"
                     " FLASK_TESTBED_HOME."
                 )
+            note_project(self.home, self.instance)
             new.rename(self.data)
         except BaseException:
             # Where the disk is full, what is half-made takes the room that is missing.

@@ -1,4 +1,4 @@
-"""What nobody needs any more: leftovers of dead runs, and templates of old schemas."""
+"""What nobody needs any more: leftovers of dead runs, old templates, servers without a project."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DAYS = 14
 
 @dataclass(frozen=True)
 class Pruned:
-    """A database that was dropped."""
+    """A database that was dropped, or a server."""
 
     name: str
     kind: str
@@ -39,7 +39,10 @@ def prune(
     runs = cluster.find_marked("run")
     dropped += [found for found in runs if cluster.drop_if_free(found)]
     dropped += prune_templates(cluster, current, keep=keep, days=days)
-    return [_pruned(found) for found in sorted(dropped, key=lambda found: found.name)]
+    abandoned = cluster.server.drop_abandoned() if cluster.server is not None else []
+    return [_pruned(found) for found in sorted(dropped, key=lambda found: found.name)] + [
+        Pruned(str(home), "server without a project", "", "") for home in abandoned
+    ]
 
 
 def _pruned(found: Found) -> Pruned:

@@ -202,6 +202,62 @@ def test_each_instance_and_each_purpose_has_its_own(environment: pytest.MonkeyPa
     assert len({str(server.url("x")) for server in servers}) == 4
 
 
+def test_a_server_in_memory_goes_with_its_project(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    memory = rough_folder()
+    environment.delenv("FLASK_TESTBED_HOME")
+    environment.setattr(embedded, "_MEMORY", memory)
+    environment.setattr(embedded, "MEMORY_NEEDED", 0)
+    servers = [EmbeddedServer(tmp_path / name / "instance", "test") for name in "abcd"]
+    gone, used, there, new = servers
+    for server in servers:
+        server.instance.parent.mkdir()
+    try:
+        for server in (gone, used, there):
+            server.start()
+            (server.data / "ours").touch()
+        gone.release()
+        there.release()
+        wait_for(lambda: not is_up(gone) and not is_up(there), "the servers to stop")
+        assert gone.home.parent.parent == memory
+        for server in (gone, used):
+            server.instance.parent.rmdir()
+
+        new.start()
+
+        assert {home.name for home in gone.home.parent.iterdir()} == {
+            server.home.name for server in (used, there, new)
+        }
+        assert (used.data / "ours").exists()
+        assert ask(used) == 42
+        used.release()
+        wait_for(lambda: new.drop_abandoned() == [used.home], "the server to stop")
+        assert not used.home.exists()
+        assert (there.data / "ours").exists()
+    finally:
+        for server in servers:
+            server.release()
+        clear_away(memory)
+
+
+def test_the_server_of_an_installed_application_is_not_without_a_project(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    memory = rough_folder()
+    environment.delenv("FLASK_TESTBED_HOME")
+    environment.setattr(embedded, "_MEMORY", memory)
+    environment.setattr(embedded, "MEMORY_NEEDED", 0)
+    server = EmbeddedServer(tmp_path / "var" / "toy-instance", "test")
+    try:
+        server.start()
+        server.release()
+        wait_for(lambda: not is_up(server), "the server to stop")
+        assert server.drop_abandoned() == []
+    finally:
+        clear_away(memory)
+
+
 def test_nothing_is_made_before_it_starts(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
     environment.setenv("FLASK_TESTBED_HOME", str(tmp_path / "home"))
 

@@ -21,6 +21,7 @@ ORDER = [
     "randomness",
     "settings",
     "keeper",
+    "abandoned",
     "embedded",
     "server",
     "guards",
