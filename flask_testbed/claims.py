@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Collection
 from dataclasses import dataclass
 
 from .database import TEMPLATE, Cluster, Found
@@ -82,13 +81,11 @@ class Claims:
             self.cluster.unlock(name)
         raise AssertionError("unreachable: the numbers do not end")
 
-    def take_another(self, but: Collection[str] = ()) -> str:
-        """Take the first name that is free for a database beside the one of the run.
-
-        :param but: names that are not free, although nobody uses their databases.
-        """
+    def take_another(self) -> str:
+        """Take the first name that is free for a database beside the one of the run."""
         for name in map(self._name, itertools.count(2)):
-            if name not in but and self.cluster.try_lock(name):
+            # Who holds a lock gets it again: one's own names are not free either.
+            if not self.cluster.is_locked(name) and self.cluster.try_lock(name):
                 if self._is_free(name, self.cluster.find(name)):
                     return name
                 self.cluster.unlock(name)

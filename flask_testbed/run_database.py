@@ -50,7 +50,6 @@ class RunDatabase:
         self._claims = Claims(self.cluster, target, worker, keeping)
         self._template = ""
         self._resetter: Connection | None = None
-        self._copies: set[str] = set()
         self._bounded = False
         try:
             self._open(app, state)
@@ -144,14 +143,13 @@ class RunDatabase:
         :param label: what it is a copy of, for a person.
         :raises TestbedError: it cannot be made.
         """
-        name = self._claims.take_another(self._copies)
+        name = self._claims.take_another()
         mark = Mark.make("left", self._fingerprint, label=label)
         with (
             self.cluster.making(name, mark, self._template) as unfinished,
             closing(self.cluster.connect(unfinished)) as target,
         ):
             copy_rows(source, target)
-        self._copies.add(name)
         return self.cluster.url.set(database=name)
 
     def _clone(self, template: str) -> None:

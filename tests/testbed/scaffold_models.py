@@ -140,7 +140,7 @@ class Everything(db.Model):
     busy: Mapped[Any] = mapped_column(pg.TSTZRANGE)
     tags: Mapped[dict[str, str]] = mapped_column(sa.JSON)
     bits: Mapped[str] = mapped_column(pg.BIT(3))
-    twice: Mapped[int] = mapped_column(sa.Computed("whole * 2"))
+    twice: Mapped[int] = mapped_column(sa.Computed("whole * 2", persisted=True))
     counted: Mapped[int] = mapped_column(sa.Identity())
     defaulted: Mapped[str] = mapped_column(server_default="x")
 

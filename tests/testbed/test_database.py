@@ -328,6 +328,10 @@ def test_a_run_keeps_its_name_also_while_nobody_is_connected(stock: Stock, toys:
         sandbox.redirect(app, state)
         try:
             assert sandbox.url().database == "own_test_2"
+            # What it makes beside its database must not take that one's name either.
+            assert sandbox.database.copy() == "own_test_3"
+            assert {"own_test_2", "own_test_3"} <= set(stock.databases())
+            sandbox.database.drop_copy("own_test_3")
         finally:
             sandbox.close()
     assert stock.databases() == before

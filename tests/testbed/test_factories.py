@@ -132,6 +132,8 @@ def commits(toy: Flask) -> Iterator[list[Session]]:
         if not session.in_nested_transaction():
             seen.append(session)
 
+    with db.engine.connect():
+        pass  # to make the database, if this is the first test that needs one, commits too
     event.listen(Session, "after_commit", after_commit)
     yield seen
     event.remove(Session, "after_commit", after_commit)
