@@ -80,6 +80,14 @@ def ordinary() -> Iterator[str]:
     cluster.close()
 
 
+@pytest.fixture(scope="session")
+def init_app(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Flask-SQLAlchemy's own: the plugin, which runs these tests, adopts no such application."""
+    plugin: Any = request.config.pluginmanager.getplugin("flask-testbed-session")
+    original: Callable[..., None] = plugin._init_app
+    return original
+
+
 def add_tables(session: Any) -> None:
     """A template hook: so many that each write is noted, instead of looking at them all."""
     session.execute(

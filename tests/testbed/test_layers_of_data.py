@@ -92,9 +92,10 @@ def make_app(role: str) -> Flask:
 
 
 @pytest.fixture(scope="module", params=["default", "ordinary", "many"])
-def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
+def sandbox(request: pytest.FixtureRequest, init_app: Callable[..., None]) -> Iterator[Sandbox]:
     """A database of the module's own: with the rights of the run, with few, with many tables."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SQLAlchemy, "init_app", init_app)
         if request.param == "ordinary":
             request.getfixturevalue("ordinary")
             patch.delenv("TEST_DATABASE_URL", raising=False)

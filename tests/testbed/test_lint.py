@@ -77,7 +77,7 @@ class Thing(db.Model):
     late_id: Mapped[int | None]
     state: Mapped[str] = mapped_column(default="new")
     made: Mapped[str] = mapped_column(server_default=sa.func.now())
-    doubled: Mapped[int] = mapped_column(sa.Computed("id * 2"))
+    doubled: Mapped[int] = mapped_column(sa.Computed("id * 2", persisted=True))
 
     parent: Mapped[Parent | None] = relationship(foreign_keys=[parent_id])
 

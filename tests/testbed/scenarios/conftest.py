@@ -31,13 +31,12 @@ ROLES = ("default", "ordinary")
 
 
 @pytest.fixture(scope="session")
-def unadopted(request: pytest.FixtureRequest) -> Callable[..., Flask]:
+def unadopted(init_app: Callable[..., None]) -> Callable[..., Flask]:
     """Makes applications that the plugin, which runs these very tests, does not adopt."""
-    plugin: Any = request.config.pluginmanager.getplugin("flask-testbed-session")
 
     def make(url: Any, **config: Any) -> Flask:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(SQLAlchemy, "init_app", plugin._init_app)
+            patch.setattr(SQLAlchemy, "init_app", init_app)
             return make_app(url, str(INSTANCE), **config)
 
     return make
