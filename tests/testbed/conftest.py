@@ -163,6 +163,12 @@ class Stock:
             cursor = connection.execute(statement, values or None)  # type: ignore[call-overload]
             return [row[0] for row in cursor] if cursor.description else []
 
+    @property
+    def version(self) -> int:
+        """As a number: 180001 is 18.1."""
+        with self.connect() as connection:
+            return connection.info.server_version
+
     def databases(self) -> list[str]:
         """The names of all its databases."""
         return self.rows("SELECT datname FROM pg_database ORDER BY 1")
@@ -213,7 +219,10 @@ class Victim:
 
     def sessions(self) -> int:
         """How many sessions it has had in all, those of this class among them."""
-        self.server.rows("SELECT pg_stat_force_next_flush()")
+        if self.server.version >= 150000:
+            self.server.rows("SELECT pg_stat_force_next_flush()")
+        else:
+            time.sleep(1)  # the collector of statistics hears of it by then
         statement = "SELECT sessions FROM pg_stat_database WHERE datname = %s"
         return int(self.server.rows(statement, "postgres", self.name)[0])
 

@@ -386,6 +386,9 @@ def test_rows_of_a_large_layer_that_nobody_writes_are_not_read(
     run(engine, "INSERT INTO event VALUES ('small')")
     sandbox.put_back()
 
+    if sandbox.database.cluster.version < 150000:
+        pytest.skip("PostgreSQL 14 counts later")
+
     def scans() -> Any:
         # What a session has done is counted when it is idle.
         sandbox.database.connection().execute("SELECT pg_stat_force_next_flush()")

@@ -63,10 +63,12 @@ class Bare:
     def _make(self, template: str) -> str:
         name = _PREFIX + secrets.token_hex(6)
         self.cluster.try_lock(name)
-        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY")
-        self.cluster.connection.execute(
-            statement.format(sql.Identifier(name), sql.Identifier(template))
+        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
+            sql.Identifier(name), sql.Identifier(template)
         )
+        if self.cluster.version >= 150000:  # before, there was no other way to copy one
+            statement += sql.SQL(" STRATEGY FILE_COPY")
+        self.cluster.connection.execute(statement)
         return name
 
     def _drop(self, name: str) -> None:
