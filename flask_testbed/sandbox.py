@@ -80,6 +80,9 @@ class Sandbox:
     _changes: SessionChanges = field(default_factory=SessionChanges, init=False, repr=False)
     _strays: Strays = field(default_factory=Strays, init=False, repr=False)
     _out: WeakSet[psycopg.Connection[Any]] = field(default_factory=WeakSet, init=False, repr=False)
+    _given_up: WeakSet[psycopg.Connection[Any]] = field(
+        default_factory=WeakSet, init=False, repr=False
+    )
     _pid: int = field(default_factory=os.getpid, init=False, repr=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False)
 
@@ -250,7 +253,8 @@ class Sandbox:
                 self.leaks = self._database.find_leaks()
 
     def _disconnect(self) -> None:
-        """Give back all connections that are not out."""
+        """Give back all connections: those that are out, when they come in."""
+        self._given_up.update(self._out)
         for state in list(self._strays.states.values()):
             state.dispose()
         if self._rollback is not None:
@@ -293,6 +297,9 @@ class Sandbox:
         # It is None after invalidate(), and a bind may be of another database's driver.
         if isinstance(connection, psycopg.Connection):
             self._out.discard(connection)
+            if connection in self._given_up:
+                # Its pool is nobody's any more, and would not close it.
+                connection.close()
 
     # Making
 

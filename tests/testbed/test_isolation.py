@@ -500,6 +500,23 @@ def test_what_leaves_no_trace_in_the_schema_costs_no_clone(
     assert identity(sandbox) == before
 
 
+def test_a_connection_that_outlives_its_pool_is_closed_when_it_comes_back(
+    sandbox: Sandbox, engine: Engine
+) -> None:
+    held = engine.connect()
+    with engine.begin() as connection:
+        connection.execute(sa.text("CREATE TABLE t (id int)"))
+    raw = held.connection.driver_connection
+    assert raw is not None
+    held.rollback()
+
+    sandbox.put_back()
+
+    assert not raw.closed
+    held.close()
+    assert raw.closed
+
+
 # What gets in the way
 
 
