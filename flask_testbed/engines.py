@@ -6,14 +6,17 @@ the application's pool, its events and its options are those of production.
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterable
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+import psycopg
 from flask import Flask
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Engine, make_url
@@ -67,6 +70,10 @@ class Route:
         event.listen(engine, "do_connect", self._connect)
         event.listen(engine, "connect", self._connected)
         event.listen(engine, "checkout", self._checkout)
+        event.listen(engine, "close", self._closed)
+        # An application that a fixture made is forgotten with its pool, which closes nothing.
+        self._open: set[psycopg.Connection[Any]] = set()
+        weakref.finalize(engine, _close_all, self._open, os.getpid()).atexit = False
 
     @contextmanager
     def detour(self, url: URL) -> Iterator[None]:
@@ -87,6 +94,7 @@ class Route:
             self.engine.url, self.engine.pool = shown, pool
             for connection in self._detour.opened:
                 connection.close()
+                self._open.discard(connection)
             temporary.dispose()
 
     @property
@@ -130,14 +138,26 @@ class Route:
         return self.lead(parameters, self.own)
 
     def _connected(self, connection: Any, record: ConnectionPoolEntry) -> None:
+        if type(connection) is psycopg.Connection:  # and none that is shared
+            self._open.add(connection)
         if self._detour_url is not None:
             record.info[EXTENSION] = self._detour_url
             self._detour.opened.append(connection)
+
+    def _closed(self, connection: Any, record: ConnectionPoolEntry) -> None:
+        self._open.discard(connection)
 
     def _checkout(self, connection: Any, record: ConnectionPoolEntry, proxy: Any) -> None:
         if record.info.get(EXTENSION) != self._detour_url:
             # The pool answers this by connecting anew.
             raise DisconnectionError("a connection to another database")
+
+
+def _close_all(connections: Iterable[psycopg.Connection[Any]], pid: int) -> None:
+    """Close connections of this process."""
+    if os.getpid() == pid:
+        for connection in connections:
+            connection.close()
 
 
 def redirect(parameters: dict[str, Any], own: URL, url: URL) -> None:

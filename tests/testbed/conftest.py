@@ -188,7 +188,14 @@ class Stock:
         return victim
 
     def drop_all(self) -> None:
-        """Drop whatever a test has left."""
+        """Drop whatever a test has left, and end the sessions of those whom it has killed.
+
+        They hold their locks until the server has noticed.
+        """
+        self.rows(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        )
         for name in set(self.databases()) - {"postgres", "template0", "template1"}:
             with self.connect() as connection:
                 connection.execute(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import socket
@@ -865,6 +866,21 @@ def test_another_may_begin_to_listen_while_an_engine_connects(stock: Stock, toys
         first.ignore()
         second.ignore()
         stray.dispose()
+
+
+def test_the_pool_of_an_application_that_is_forgotten_is_closed(stock: Stock, toys: Toys) -> None:
+    app = toys.app(stock.url("postgres"))
+    attach(app)
+    with app.app_context():
+        engine = app.extensions["sqlalchemy"].engine
+    with engine.connect() as connection:
+        raw = connection.connection.driver_connection
+    assert not raw.closed
+
+    del app, engine, connection
+    gc.collect()
+
+    assert raw.closed
 
 
 def test_what_one_worker_keeps_another_does_not_drop(stock: Stock, project: Project) -> None:

@@ -121,7 +121,7 @@ def test_drop_drops_it_and_then_there_is_nothing_to_drop(
 
 def test_status_is_a_table(stock: Stock, toys: Toys, shop: Flask) -> None:
     nothing = toys.run(shop, "test-db", "status")
-    toys.run(shop, "test-db", "create")
+    toys.run(shop, "test-db", "create").assert_says("Created own_test", status=0)
     with stock.connect("own_test"):
         shown = toys.run(shop, "test-db", "status")
 
