@@ -202,13 +202,18 @@ def test_each_instance_and_each_purpose_has_its_own(environment: pytest.MonkeyPa
     assert len({str(server.url("x")) for server in servers}) == 4
 
 
-def test_a_server_in_memory_goes_with_its_project(
-    environment: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    memory = rough_folder()
+@pytest.fixture
+def memory(environment: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder where servers for tests are, as they are in memory."""
+    folder = rough_folder()
     environment.delenv("FLASK_TESTBED_HOME")
-    environment.setattr(embedded, "_MEMORY", memory)
+    environment.setattr(embedded, "_MEMORY", folder)
     environment.setattr(embedded, "MEMORY_NEEDED", 0)
+    yield folder
+    clear_away(folder)
+
+
+def test_a_server_in_memory_goes_with_its_project(memory: Path, tmp_path: Path) -> None:
     servers = [EmbeddedServer(tmp_path / name / "instance", "test") for name in "abcd"]
     gone, used, there, new = servers
     for server in servers:
@@ -238,24 +243,15 @@ def test_a_server_in_memory_goes_with_its_project(
     finally:
         for server in servers:
             server.release()
-        clear_away(memory)
 
 
-def test_the_server_of_an_installed_application_is_not_without_a_project(
-    environment: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    memory = rough_folder()
-    environment.delenv("FLASK_TESTBED_HOME")
-    environment.setattr(embedded, "_MEMORY", memory)
-    environment.setattr(embedded, "MEMORY_NEEDED", 0)
+@pytest.mark.usefixtures("memory")
+def test_the_server_of_an_installed_application_is_not_without_a_project(tmp_path: Path) -> None:
     server = EmbeddedServer(tmp_path / "var" / "toy-instance", "test")
-    try:
-        server.start()
-        server.release()
-        wait_for(lambda: not is_up(server), "the server to stop")
-        assert server.drop_abandoned() == []
-    finally:
-        clear_away(memory)
+    server.start()
+    server.release()
+    wait_for(lambda: not is_up(server), "the server to stop")
+    assert server.drop_abandoned() == []
 
 
 def test_nothing_is_made_before_it_starts(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
