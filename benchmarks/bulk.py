@@ -20,10 +20,10 @@ from flask_sqlalchemy import SQLAlchemy
 
 from benchmarks.measure import Timings, interleave, show
 from factories import AgentExecutionFactory, AgentFactory
-from flask_testbed.development import target_of
-from flask_testbed.engines import attach
-from flask_testbed.factories import reseed
-from flask_testbed.sandbox import Sandbox
+from flask_testbed.application.databases import attach
+from flask_testbed.application.target import target_of
+from flask_testbed.factories.base import reseed
+from flask_testbed.sandbox.sandbox import Sandbox
 from manage import create_app
 
 Agent = AgentFactory._meta.model

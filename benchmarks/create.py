@@ -16,8 +16,9 @@ from pathlib import Path
 import click
 
 from benchmarks.measure import Timings, interleave, milliseconds, show
-from flask_testbed.database import TEMPLATE, Cluster
-from flask_testbed.testdb import TestDatabase
+from flask_testbed.databases.servers import cluster_of
+from flask_testbed.databases.test_database import TestDatabase
+from flask_testbed.postgres.cluster import TEMPLATE, Cluster
 
 #: As many tables as the other benchmarks use.
 TABLES = 15
@@ -334,7 +335,7 @@ def command(rounds: int, only: str | None) -> None:
 
         target = TestDatabase(create_app()).target
         # The server is up all the time: its start is not what is compared.
-        with closing(Cluster.of(target)) as cluster:
+        with closing(cluster_of(target)) as cluster:
             assert cluster.connection
             peer = django if find_spec("django") and find_spec("pytest_django") else None
             if peer is None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import click
 
-from flask_testbed.commands import table
+from flask_testbed.cli.common import table
 
 
 @dataclass

@@ -27,8 +27,8 @@ from sqlalchemy.orm.mapper import _all_registries
 from sqlalchemy.schema import CreateTable
 
 from flask_testbed import Testbed, development_url
-from flask_testbed.lint import Fault, lint
-from flask_testbed.scaffold import scaffold
+from flask_testbed.factories.lint import Fault, lint
+from flask_testbed.factories.scaffold import scaffold
 
 from .measure import show
 

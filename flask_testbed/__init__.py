@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .development import development_url
+    from .databases.development import development_url
     from .errors import (
         BulkError,
         DatabaseError,
@@ -45,7 +45,7 @@ _HOMES = {
     "Testbed": "extension",
     "TestbedError": "errors",
     "TestbedWarning": "errors",
-    "development_url": "development",
+    "development_url": "databases.development",
 }
 
 __all__ = [

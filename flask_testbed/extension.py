@@ -8,20 +8,20 @@ from typing import TypeVar
 
 from flask import Flask
 
-from .commands import DeferredGroup
-from .database_commands import test, test_db
-from .development import DevelopmentDatabase, is_development
-from .engines import attach_all
-from .hooks import Hook, Hooks, set_hooks
+from .application.databases import attach_all
+from .application.hooks import Hook, Hooks, set_hooks
+from .application.target import is_development
+from .cli.common import DeferredGroup
+from .cli.test import test
+from .cli.test_db import test_db
+from .databases.development import DevelopmentDatabase
 
 F = TypeVar("F", bound=Hook)
 
 # factory_boy and Faker take as long to import as a dozen tests.
 _DEFERRED = [
-    DeferredGroup(
-        "seed", "seed_commands", "Fill the application's database with a believable data set."
-    ),
-    DeferredGroup("factories", "factory_commands", "Look at the application's factories."),
+    DeferredGroup("seed", "seed", "Fill the application's database with a believable data set."),
+    DeferredGroup("factories", "factories", "Look at the application's factories."),
 ]
 
 

@@ -12,12 +12,13 @@ from sqlalchemy.orm import Session
 
 from benchmarks.peers.models import INSTANCE, Shelf, add_tables, db, make_app
 from benchmarks.peers.runner import Test
-from flask_testbed.database import Cluster
-from flask_testbed.development import target_of
-from flask_testbed.embedded import EmbeddedServer
-from flask_testbed.engines import attach
-from flask_testbed.sandbox import Mode, Sandbox
-from flask_testbed.server import connect_parameters
+from flask_testbed.application.databases import attach
+from flask_testbed.application.target import target_of
+from flask_testbed.embedded.server import EmbeddedServer
+from flask_testbed.isolation.mode import Mode
+from flask_testbed.postgres.cluster import Cluster
+from flask_testbed.postgres.connecting import connect_parameters
+from flask_testbed.sandbox.sandbox import Sandbox
 
 Cases = Iterator[tuple[Test, Callable[[], None]]]
 

@@ -19,7 +19,7 @@ from sqlalchemy.engine import URL
 
 from benchmarks.peers import cases
 from benchmarks.peers.models import add_tables
-from flask_testbed.server import connect_parameters
+from flask_testbed.postgres.connecting import connect_parameters
 
 SUITES = Path(__file__).with_name("suites")
 

@@ -9,7 +9,7 @@ import factory
 from app.governance.models import AgentRegistry, AgentStatus
 from factories.base import BaseFactory
 from factories.text import class_name
-from flask_testbed.declarations import Ago, Derived, RelatedBatch, Uuid
+from flask_testbed.factories import Ago, Derived, RelatedBatch, Uuid
 from flask_testbed.randomness import generator
 
 __all__ = [

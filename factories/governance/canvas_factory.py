@@ -10,7 +10,7 @@ from app.governance.models import CanvasAction, CanvasAudit, CanvasResult, Canva
 from factories.base import BaseFactory
 from factories.governance.agent_factory import AgentFactory
 from factories.governance.user_factory import UserFactory
-from flask_testbed.declarations import After, Ago, Uuid
+from flask_testbed.factories import After, Ago, Uuid
 
 __all__ = ["CanvasAuditFactory"]
 

@@ -16,7 +16,7 @@ from app.governance.models import (
 )
 from factories.base import BaseFactory
 from factories.governance.agent_factory import AgentFactory, confidence_of
-from flask_testbed.declarations import After, Ago, RelatedBatch, Uuid
+from flask_testbed.factories import After, Ago, RelatedBatch, Uuid
 from flask_testbed.randomness import generator
 
 __all__ = ["EpisodeFactory", "EpisodeSegmentFactory"]

@@ -11,7 +11,7 @@ from factory.declarations import BaseDeclaration
 from app.governance.models import AgentExecution, ExecutionStatus, TriggerSource
 from factories.base import BaseFactory
 from factories.governance.agent_factory import AgentFactory
-from flask_testbed.declarations import Ago, Uuid
+from flask_testbed.factories import Ago, Uuid
 from flask_testbed.randomness import generator
 
 __all__ = ["ENDED", "AgentExecutionFactory"]

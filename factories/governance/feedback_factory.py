@@ -12,7 +12,7 @@ from factories.base import BaseFactory
 from factories.governance.agent_factory import AgentFactory
 from factories.governance.execution_factory import AgentExecutionFactory
 from factories.governance.user_factory import UserFactory
-from flask_testbed.declarations import SharedParent, Uuid
+from flask_testbed.factories import SharedParent, Uuid
 from flask_testbed.randomness import generator, now, spread
 
 __all__ = ["AgentFeedbackFactory"]

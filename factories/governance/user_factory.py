@@ -10,7 +10,7 @@ import factory
 from app.governance.models import User, UserRole, UserStatus
 from factories.base import BaseFactory
 from factories.text import slug
-from flask_testbed.declarations import Ago, Token, Uuid
+from flask_testbed.factories import Ago, Token, Uuid
 
 __all__ = ["PASSWORD", "AdminUserFactory", "MemberUserFactory", "UserFactory", "password_hash"]
 

@@ -9,7 +9,7 @@ import factory
 from app.workspace.models import Agent
 from factories.base import BaseFactory
 from factories.workspace.project_factory import ProjectFactory
-from flask_testbed.declarations import After, Ago, KeyOf, RelatedBatch, Uuid
+from flask_testbed.factories import After, Ago, KeyOf, RelatedBatch, Uuid
 
 __all__ = ["AgentFactory"]
 

@@ -10,7 +10,7 @@ import factory
 from app.workspace.models import Command, CommandState
 from factories.base import BaseFactory
 from factories.workspace.agent_factory import AgentFactory
-from flask_testbed.declarations import RelatedBatch
+from flask_testbed.factories import RelatedBatch
 from flask_testbed.randomness import spread
 
 __all__ = ["CommandFactory"]

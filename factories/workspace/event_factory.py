@@ -12,7 +12,7 @@ from factories.workspace.agent_factory import AgentFactory
 from factories.workspace.command_factory import CommandFactory
 from factories.workspace.project_factory import ProjectFactory
 from factories.workspace.turn_factory import TurnFactory
-from flask_testbed.declarations import Ago, SharedParent
+from flask_testbed.factories import Ago, SharedParent
 from flask_testbed.randomness import spread
 
 __all__ = ["EventFactory"]

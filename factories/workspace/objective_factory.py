@@ -9,7 +9,7 @@ import factory
 
 from app.workspace.models import Objective, ObjectiveHistory
 from factories.base import BaseFactory
-from flask_testbed.declarations import Ago, RelatedBatch
+from flask_testbed.factories import Ago, RelatedBatch
 from flask_testbed.randomness import spread
 
 __all__ = ["ObjectiveFactory", "ObjectiveHistoryFactory"]

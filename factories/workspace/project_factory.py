@@ -9,7 +9,7 @@ import factory
 from app.workspace.models import Project
 from factories.base import BaseFactory
 from factories.text import slug
-from flask_testbed.declarations import Ago, RelatedBatch, Token
+from flask_testbed.factories import Ago, RelatedBatch, Token
 
 __all__ = ["ProjectFactory"]
 

@@ -10,7 +10,7 @@ import factory
 from app.workspace.models import Turn, TurnActor, TurnIntent
 from factories.base import BaseFactory
 from factories.workspace.command_factory import CommandFactory
-from flask_testbed.declarations import OnRequest
+from flask_testbed.factories import OnRequest
 from flask_testbed.randomness import spread
 
 __all__ = ["TurnFactory"]

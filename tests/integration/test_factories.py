@@ -39,8 +39,8 @@ from factories import (
     governance,
     workspace,
 )
-from flask_testbed.declarations import RelatedBatch
-from flask_testbed.factories import reseed, trait_names, writing_to
+from flask_testbed.factories import RelatedBatch
+from flask_testbed.factories.base import reseed, trait_names, writing_to
 
 EVERY_FACTORY = [pytest.param(factory, id=factories.name_of(factory)) for factory in factories]
 EVERY_TRAIT = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Flask
 
-from flask_testbed.lint import lint
+from flask_testbed.factories.lint import lint
 
 #: Enough to find what is wrong now and then; ``flask factories lint`` takes more.
 SAMPLES = 30

@@ -20,8 +20,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
 from flask_testbed import development_url
-from flask_testbed.declarations import After, Ago, RelatedBatch
-from flask_testbed.factories import BaseFactory, Factories
+from flask_testbed.factories import After, Ago, BaseFactory, Factories, RelatedBatch
 from flask_testbed.randomness import generator
 
 M = TypeVar("M")

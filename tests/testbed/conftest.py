@@ -34,8 +34,9 @@ from psycopg import sql
 from sqlalchemy.engine import URL
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from flask_testbed import Testbed, embedded
-from flask_testbed.database import Cluster
+from flask_testbed import Testbed
+from flask_testbed.embedded import server as embedded
+from flask_testbed.postgres.cluster import Cluster
 
 INSTANCE = Path(__file__).resolve().parents[2] / "instance"
 

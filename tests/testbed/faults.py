@@ -26,13 +26,13 @@ import psycopg
 from flask import Flask
 
 from flask_testbed import TestbedError
-from flask_testbed.commands import table
-from flask_testbed.database import Cluster
-from flask_testbed.embedded import EmbeddedServer
-from flask_testbed.marks import UNFINISHED
-from flask_testbed.pruning import prune_templates
-from flask_testbed.snapshots import Snapshots
-from flask_testbed.testdb import TestDatabase
+from flask_testbed.cli.common import table
+from flask_testbed.databases.pruning import prune_templates
+from flask_testbed.databases.servers import cluster_of
+from flask_testbed.databases.snapshots import Snapshots
+from flask_testbed.databases.test_database import TestDatabase
+from flask_testbed.embedded.server import EmbeddedServer
+from flask_testbed.postgres.labels import UNFINISHED
 from tests.testbed import conftest
 from tests.testbed.conftest import Project, Stock, clear_away, wait_for
 
@@ -93,8 +93,8 @@ SAVE = ("flask", "test-db", "snapshot", "save", "two")
 RESTORE = ("flask", "test-db", "snapshot", "restore", "one")
 PYTEST = ("pytest", "-q", "-p", "no:cacheprovider")
 
-_CLUSTER = "flask_testbed.database:Cluster"
-_EMBEDDED = "flask_testbed.embedded"
+_CLUSTER = "flask_testbed.postgres.cluster:Cluster"
+_EMBEDDED = "flask_testbed.embedded.server"
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Moment:
 
 #: On a server of somebody else's.
 MOMENTS = [
-    Moment("template: tables made, unmarked", CREATE, "flask_testbed.template:install"),
+    Moment("template: tables made, unmarked", CREATE, "flask_testbed.databases.template:install"),
     Moment("template: marked and named", CREATE, f"{_CLUSTER}._finish", "after"),
     Moment("create: template held", CREATE, f"{_CLUSTER}.clone"),
     Moment("create: clone copied", CREATE, f"{_CLUSTER}.clone", "after"),
@@ -122,16 +122,16 @@ MOMENTS = [
     Moment("snapshot restore: swapped", RESTORE, f"{_CLUSTER}._finish", "after"),
     Moment("pytest: clone copied", PYTEST, f"{_CLUSTER}.clone", "after"),
     Moment("pytest: in a test", PYTEST, "pathlib:Path.touch", "after"),
-    Moment("pytest: being put back", PYTEST, "flask_testbed.isolation:_call"),
+    Moment("pytest: being put back", PYTEST, "flask_testbed.isolation.commit.reset:_call"),
     Moment("pytest: being dropped", PYTEST, f"{_CLUSTER}.drop"),
 ]
 
 #: On an embedded server of one's own.
 EMBEDDED_MOMENTS = [
-    Moment("server: being made", CREATE, f"{_EMBEDDED}:_give", "after"),
+    Moment("server: being made", CREATE, f"{_EMBEDDED}:give", "after"),
     Moment("server: starting", CREATE, f"{_EMBEDDED}:EmbeddedServer._run_keeper"),
     Moment("server: started", CREATE, f"{_EMBEDDED}:EmbeddedServer._run_keeper", "after"),
-    Moment("template: tables made, unmarked", CREATE, "flask_testbed.template:install"),
+    Moment("template: tables made, unmarked", CREATE, "flask_testbed.databases.template:install"),
     Moment("create: clone copied", CREATE, f"{_CLUSTER}.clone", "after"),
     Moment("pytest: in a test", PYTEST, "pathlib:Path.touch", "after"),
 ]
@@ -368,7 +368,7 @@ def _mend(scene: Scene, moment: Moment) -> None:
         snapshots.drop(snapshot.name)
     database.drop()
     database.prune()
-    with closing(Cluster.of(database.target)) as cluster:
+    with closing(cluster_of(database.target)) as cluster:
         prune_templates(cluster, "", keep=0)
     if left := scene.databases().keys() - scene.before:
         raise Broken(f"leftover: {sorted(left)}")

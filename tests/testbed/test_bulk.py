@@ -12,9 +12,9 @@ import sqlalchemy as sa
 from factory.declarations import BaseDeclaration
 from sqlalchemy.orm import Session
 
-from flask_testbed.bulk import Keys
 from flask_testbed.errors import BulkError
-from flask_testbed.factories import reseed
+from flask_testbed.factories.base import reseed
+from flask_testbed.factories.bulk import Keys
 from tests.testbed.bulk_toys import (
     Cargo,
     CargoFactory,

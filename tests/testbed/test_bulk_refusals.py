@@ -14,10 +14,9 @@ from factory import fuzzy
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
-from flask_testbed.bulk import from_rows
-from flask_testbed.declarations import Derived, OnRequest, Token
 from flask_testbed.errors import BulkError, FactoryError
-from flask_testbed.factories import BaseFactory
+from flask_testbed.factories import BaseFactory, Derived, OnRequest, Token
+from flask_testbed.factories.bulk import from_rows
 from tests.testbed.bulk_toys import (
     Port,
     PortFactory,

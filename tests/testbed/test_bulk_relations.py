@@ -10,10 +10,11 @@ import factory
 import pytest
 import sqlalchemy as sa
 
-from flask_testbed.bulk import Keys, from_rows, run
-from flask_testbed.declarations import KeyOf, RelatedBatch, SharedParent
 from flask_testbed.errors import BulkError, FactoryError
-from flask_testbed.factories import reseed
+from flask_testbed.factories import KeyOf, RelatedBatch, SharedParent
+from flask_testbed.factories.base import reseed
+from flask_testbed.factories.bulk import Keys, from_rows
+from flask_testbed.factories.bulk import maker as run
 from tests.testbed.bulk_toys import (
     Port,
     PortFactory,

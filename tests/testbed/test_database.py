@@ -14,12 +14,12 @@ import pytest
 from flask import Flask
 from sqlalchemy.engine import make_url
 
-from flask_testbed import template
-from flask_testbed.database import TEMPLATE, UNFINISHED, Cluster, Mark
-from flask_testbed.development import target_of
-from flask_testbed.engines import attach
-from flask_testbed.sandbox import Sandbox
-from flask_testbed.schema import find_schema
+from flask_testbed.application.databases import attach
+from flask_testbed.application.schema import find_schema
+from flask_testbed.application.target import target_of
+from flask_testbed.databases import template
+from flask_testbed.postgres.cluster import TEMPLATE, UNFINISHED, Cluster, Mark
+from flask_testbed.sandbox.sandbox import Sandbox
 from tests.testbed.conftest import Project, Stock, Toys, finish, toy_db, wait_for
 
 ENV = """

@@ -14,8 +14,8 @@ import psutil
 import psycopg
 import pytest
 
-from flask_testbed import embedded
-from flask_testbed.embedded import EmbeddedServer
+from flask_testbed.embedded import server as embedded
+from flask_testbed.embedded.server import EmbeddedServer
 from flask_testbed.errors import ServerError
 from tests.testbed.conftest import clear_away, rough_folder, wait_for
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flask_testbed import embedded
-from flask_testbed.embedded import EmbeddedServer
+from flask_testbed.embedded import server as embedded
+from flask_testbed.embedded.server import EmbeddedServer
 from flask_testbed.errors import ServerError
 from tests.testbed.conftest import clear_away, rough_folder, wait_for
 from tests.testbed.test_embedded import ask, is_up, start_user

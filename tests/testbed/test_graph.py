@@ -16,11 +16,10 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import ForeignKey
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-from flask_testbed.declarations import RelatedBatch
-from flask_testbed.factories import BaseFactory, Factories
-from flask_testbed.graph import Edge, find_graph, mermaid
-from flask_testbed.layout import lay_out
-from flask_testbed.svg import svg
+from flask_testbed.factories import BaseFactory, Factories, RelatedBatch
+from flask_testbed.factories.graph.graph import Edge, find_graph, mermaid
+from flask_testbed.factories.graph.layout import lay_out
+from flask_testbed.factories.graph.svg import svg
 
 from .conftest import Toys
 

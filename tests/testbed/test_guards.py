@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from sqlalchemy.engine import URL, make_url
 
-from flask_testbed.database import Cluster
+from flask_testbed.application.guards import check_target
+from flask_testbed.application.target import Target
+from flask_testbed.databases.servers import cluster_of
+from flask_testbed.databases.test_database import TestDatabase
 from flask_testbed.errors import RefusedError
-from flask_testbed.guards import check_target, is_same_database
-from flask_testbed.settings import Target
-from flask_testbed.testdb import TestDatabase
+from flask_testbed.postgres.addresses import is_same_database
 from tests.testbed.conftest import Project, Stock, Toys, assert_no_password, words
 
 # Each test tries them all on one server: to make the victims is what takes the time.
@@ -250,7 +251,7 @@ def test_the_commands_refuse_while_a_run_holds_the_database(stock: Stock, toys: 
     toys.run(app, "test-db", "create")
     before = stock.marks()
 
-    with closing(Cluster.of(TestDatabase(app).target)) as run:
+    with closing(cluster_of(TestDatabase(app).target)) as run:
         assert run.try_lock("own_test")
         for command in CHANGING:
             outcome = toys.run(app, "test-db", *command)

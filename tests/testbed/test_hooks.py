@@ -14,8 +14,8 @@ from flask import Flask
 from sqlalchemy import text
 
 from flask_testbed import SettingsError, Testbed
-from flask_testbed.engines import attach
-from flask_testbed.schema import find_schema
+from flask_testbed.application.databases import attach
+from flask_testbed.application.schema import find_schema
 from tests.testbed.conftest import Project, Stock, Toys
 from tests.testbed.test_database import MIGRATION, write_migrations
 

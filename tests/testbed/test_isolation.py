@@ -22,12 +22,12 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
 from flask_testbed import TestbedWarning, development_url
-from flask_testbed.development import target_of
-from flask_testbed.embedded import EmbeddedServer
-from flask_testbed.engines import attach
-from flask_testbed.hooks import Hooks, set_hooks
-from flask_testbed.sandbox import Sandbox
-from flask_testbed.server import connect_parameters
+from flask_testbed.application.databases import attach
+from flask_testbed.application.hooks import Hooks, set_hooks
+from flask_testbed.application.target import target_of
+from flask_testbed.embedded.server import EmbeddedServer
+from flask_testbed.postgres.connecting import connect_parameters
+from flask_testbed.sandbox.sandbox import Sandbox
 
 from .conftest import INSTANCE, add_tables
 
@@ -578,5 +578,7 @@ def test_nothing_is_done_for_a_test_that_did_not_connect(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sandbox.put_back()
-    monkeypatch.setattr("flask_testbed.run_database.reset", lambda _: pytest.fail("was put back"))
+    monkeypatch.setattr(
+        "flask_testbed.sandbox.database.reset", lambda _: pytest.fail("was put back")
+    )
     sandbox.put_back()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,104 +15,30 @@ from flask_testbed import extension
 
 ROOT = Path(__file__).resolve().parents[2]
 
-#: The engine's modules. Each imports only from those before it.
+#: The packages and modules of the engine. Each may import those before it.
 ORDER = [
     "errors",
     "randomness",
-    "settings",
-    "keeper",
-    "abandoned",
     "embedded",
-    "server",
-    "guards",
-    "marks",
-    "administrator",
-    "locks",
-    "database",
-    "usage",
-    "status",
-    "pruning",
-    "engines",
+    "postgres",
     "isolation",
-    "layers",
-    "sources",
-    "hooks",
-    "schema",
-    "template",
-    "statements",
-    "set_config",
-    "sessions",
-    "leaks",
-    "copies",
-    "inner",
-    "surroundings",
-    "outer",
-    "rollback",
-    "claims",
-    "run_database",
+    "application",
+    "databases",
     "sandbox",
-    "held",
-    "scopes",
-    "modes",
-    "development",
-    "testdb",
-    "snapshots",
-    "catalog",
-    "requests",
-    "declarations",
-    "bulk.values",
-    "bulk.encode",
-    "bulk.rows",
-    "bulk.chunk",
-    "bulk.nodes",
-    "bulk.keys",
-    "bulk.sources",
-    "bulk.wire",
-    "bulk.table",
-    "bulk.storage",
-    "bulk.writing",
-    "bulk.relations",
-    "bulk.compile",
-    "bulk.exactness",
-    "bulk.run",
-    "bulk.drafts",
-    "bulk",
     "factories",
-    "faults",
-    "sampling",
-    "lint",
-    "graph",
-    "layout",
-    "svg",
-    "scaffold.source",
-    "scaffold.words",
-    "scaffold.expressions",
-    "scaffold.checks",
-    "scaffold.limits",
-    "scaffold.kinds",
-    "scaffold.values",
-    "scaffold.keys",
-    "scaffold.draft",
-    "scaffold.relations",
-    "scaffold.differences",
-    "scaffold.obedience",
-    "scaffold.plan",
-    "scaffold.models",
-    "scaffold.module",
-    "scaffold",
     "seeds",
-    "checking",
-    "commands",
-    "snapshot_commands",
-    "database_commands",
-    "factory_commands",
-    "seed_commands",
+    "cli",
     "extension",
-    "queries",
-    "live",
-    "fixtures",
     "pytest_plugin",
 ]
+
+#: The same, within packages that have parts.
+ORDERS_WITHIN = {
+    "isolation": ["mode", "statements", "commit", "rollback"],
+    "factories": ["declarations", "bulk", "base", "graph", "lint", "scaffold"],
+    "factories.bulk": ["chunks", "nodes", "copy"],
+    "factories.scaffold": ["python", "constraints"],
+}
 
 #: What an application needs for its tests alone.
 TESTING = {"factory", "faker", "pytest", "hypothesis", "_pytest", "psutil"}
@@ -185,10 +111,10 @@ def test_factories_know_models_and_public_names_alone() -> None:
 
 
 def public_modules() -> set[str]:
-    """The engine's modules that say which of their names are public."""
+    """The modules and packages of the engine that say which of their names are public."""
     return {
-        path.stem
-        for path in files("flask_testbed")
+        name
+        for name, path in engine_modules().items()
         if any(
             isinstance(node, ast.Assign)
             and any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets)
@@ -219,27 +145,70 @@ def engine_modules() -> dict[str, Path]:
     return {name.removeprefix("flask_testbed."): found[name] for name in sorted(found)[1:]}
 
 
-def home_of(name: str, modules: dict[str, Path]) -> str | None:
+def home_of(name: str, modules: Collection[str]) -> str | None:
     """The module of the engine that a name is imported from."""
     parts = name.split(".")[1:] if within(name, "flask_testbed") else []
     homes = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
     return next((home for home in homes if home in modules), None)
 
 
-def test_the_order_names_every_module() -> None:
-    assert sorted(ORDER) == sorted(engine_modules())
-
-
-@pytest.mark.parametrize("module", ORDER)
-def test_a_module_imports_only_from_those_before_it(module: str) -> None:
+def graph() -> dict[str, set[str]]:
+    """Which modules of the engine each of them imports, wherever in it."""
     modules = engine_modules()
-    used = {home for name in imports(modules[module]) if (home := home_of(name, modules))}
+    return {
+        module: {home for name in imports(path) if (home := home_of(name, modules))} - {module}
+        for module, path in modules.items()
+    }
 
-    assert used <= set(ORDER[: ORDER.index(module)])
+
+def part_of(module: str, package: str) -> str:
+    """The part of a package in which a module is; empty for a module elsewhere."""
+    prefix = f"{package}." if package else ""
+    return module[len(prefix) :].split(".")[0] if module.startswith(prefix) else ""
+
+
+def upward(package: str, order: list[str]) -> list[str]:
+    """The imports of a later part of a package in an earlier one."""
+    return [
+        f"{module} imports {used}"
+        for module, others in graph().items()
+        for used in others
+        if (here := part_of(module, package)) in order
+        and (there := part_of(used, package)) in order
+        and order.index(there) > order.index(here)
+    ]
+
+
+def test_the_order_names_every_package() -> None:
+    assert sorted({part_of(module, "") for module in engine_modules()}) == sorted(ORDER)
+
+
+@pytest.mark.parametrize(("package", "order"), [("", ORDER), *ORDERS_WITHIN.items()])
+def test_packages_import_in_one_direction(package: str, order: list[str]) -> None:
+    assert upward(package, order) == []
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    remaining = graph()
+    while free := [module for module, others in remaining.items() if not others & set(remaining)]:
+        for module in free:
+            del remaining[module]
+    assert remaining == {}
+
+
+@pytest.mark.parametrize("package", ["postgres", "isolation", "embedded"])
+def test_the_lower_packages_know_neither_flask_nor_pytest(package: str) -> None:
+    assert_none(f"flask_testbed/{package}", "flask", "flask_sqlalchemy", "pytest", "_pytest")
+
+
+def test_every_package_says_where_to_begin() -> None:
+    for path in files("flask_testbed"):
+        if path.name == "__init__.py" and path.parent.name != "flask_testbed":
+            assert "Begin with" in (ast.get_docstring(ast.parse(path.read_text())) or ""), path
 
 
 def test_the_keeper_imports_the_standard_library_alone() -> None:
-    path = ROOT / "flask_testbed" / "keeper.py"
+    path = ROOT / "flask_testbed" / "embedded" / "keeper.py"
 
     assert {name.split(".")[0] for name in imports(path)} <= set(sys.stdlib_module_names)
 

@@ -19,13 +19,13 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from flask_testbed import IsolationError, development_url
-from flask_testbed.claims import Keeping
-from flask_testbed.development import target_of
-from flask_testbed.embedded import EmbeddedServer
-from flask_testbed.engines import attach
-from flask_testbed.hooks import Hooks, set_hooks
-from flask_testbed.sandbox import Sandbox
-from flask_testbed.server import connect_parameters
+from flask_testbed.application.databases import attach
+from flask_testbed.application.hooks import Hooks, set_hooks
+from flask_testbed.application.target import target_of
+from flask_testbed.embedded.server import EmbeddedServer
+from flask_testbed.postgres.connecting import connect_parameters
+from flask_testbed.sandbox.names import Keeping
+from flask_testbed.sandbox.sandbox import Sandbox
 
 from .conftest import INSTANCE, add_tables
 

@@ -18,11 +18,11 @@ from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-from flask_testbed import development_url, factory_commands
-from flask_testbed.declarations import KeyOf, Uuid
+from flask_testbed import development_url
+from flask_testbed.cli import factories as factory_commands
 from flask_testbed.errors import FactoryError
-from flask_testbed.factories import BaseFactory, Factories
-from flask_testbed.lint import Fault, LintReport, lint
+from flask_testbed.factories import BaseFactory, Factories, KeyOf, Uuid
+from flask_testbed.factories.lint.linter import Fault, LintReport, lint
 
 from .conftest import Stock, Toys
 

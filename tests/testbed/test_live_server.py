@@ -11,7 +11,7 @@ from flask import url_for
 
 from app.governance.models import AgentRegistry
 from factories import AgentFactory
-from flask_testbed.live import LiveServer
+from flask_testbed.pytest_plugin.live_server import LiveServer
 
 
 def get(url: str) -> str:

@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy.engine import make_url
 
-from flask_testbed.database import TEMPLATE, UNFINISHED, Cluster, Mark
-from flask_testbed.embedded import EmbeddedServer
-from flask_testbed.pruning import prune, prune_templates
+from flask_testbed.databases.pruning import prune, prune_templates
+from flask_testbed.embedded.server import EmbeddedServer
+from flask_testbed.postgres.cluster import TEMPLATE, UNFINISHED, Cluster, Mark
 from tests.testbed.conftest import Stock, Toys
 
 

@@ -20,13 +20,14 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 
-from flask_testbed import embedded
-from flask_testbed.embedded import EmbeddedServer
-from flask_testbed.engines import Strays, attach
+from flask_testbed.application.databases import attach
+from flask_testbed.application.target import parse_url
+from flask_testbed.application.unmanaged import Strays
+from flask_testbed.embedded import server as embedded
+from flask_testbed.embedded.server import EmbeddedServer
 from flask_testbed.errors import ServerError, SettingsError
-from flask_testbed.guards import is_same_database
-from flask_testbed.server import connect, connect_parameters, shown
-from flask_testbed.settings import parse_url
+from flask_testbed.postgres.addresses import is_same_database
+from flask_testbed.postgres.connecting import connect, connect_parameters, shown
 from tests.testbed.conftest import (
     Project,
     Stock,

@@ -15,9 +15,9 @@ from flask import Flask
 from flask_testbed import Testbed, development_url
 from flask_testbed.errors import FactoryError
 from flask_testbed.factories import Factories
-from flask_testbed.lint import Fault, lint
+from flask_testbed.factories.lint import Fault, lint
+from flask_testbed.factories.scaffold import find_models, scaffold
 from flask_testbed.randomness import frozen
-from flask_testbed.scaffold import find_models, scaffold
 from tests.equivalence import ROWS, differences
 
 from . import scaffold_models

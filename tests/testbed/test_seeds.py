@@ -20,11 +20,15 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
-from flask_testbed import development_url, factory_commands, seed_commands, seeds
-from flask_testbed.declarations import Ago, Uuid
+from flask_testbed import development_url
+from flask_testbed.cli import factories as factory_commands
+from flask_testbed.cli import seed as seed_commands
 from flask_testbed.errors import BulkError, RefusedError, SeedError
-from flask_testbed.factories import BaseFactory, Factories
-from flask_testbed.seeds import Scenario, Scenarios, Seed, SeedReport
+from flask_testbed.factories import Ago, BaseFactory, Factories, Uuid
+from flask_testbed.seeds import Seed
+from flask_testbed.seeds import play as seeds
+from flask_testbed.seeds.play import SeedReport
+from flask_testbed.seeds.scenarios import Scenario, Scenarios
 
 M = TypeVar("M")
 INSTANCE = Path(__file__).resolve().parents[2] / "instance"

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from flask_testbed.errors import ServerError
-from flask_testbed.server import address, connect, reason
+from flask_testbed.postgres.connecting import address, connect, reason
 from tests.testbed.conftest import Outcome, Project, Stock, Toys, assert_no_password
 
 COMMANDS = [["create"], ["reset"], ["drop"], ["status"], ["shell"]]

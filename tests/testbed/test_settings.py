@@ -9,9 +9,7 @@ import pytest
 from flask import Flask
 from sqlalchemy.engine import URL, make_url
 
-from flask_testbed.errors import SettingsError
-from flask_testbed.server import connect_parameters
-from flask_testbed.settings import (
+from flask_testbed.application.target import (
     LONGEST_NAME,
     Target,
     check_name,
@@ -20,6 +18,8 @@ from flask_testbed.settings import (
     parse_url,
     slug,
 )
+from flask_testbed.errors import SettingsError
+from flask_testbed.postgres.connecting import connect_parameters
 
 OWN = "postgresql+psycopg://ada:geheim@db.example.org:5433/shop"
 

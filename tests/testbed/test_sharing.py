@@ -12,10 +12,10 @@ from contextlib import closing, contextmanager
 import pytest
 from sqlalchemy.engine import make_url
 
-from flask_testbed import locks
-from flask_testbed.database import Cluster
 from flask_testbed.errors import DatabaseError, ServerError
-from flask_testbed.marks import MEETING
+from flask_testbed.postgres import locks
+from flask_testbed.postgres.cluster import Cluster
+from flask_testbed.postgres.labels import MEETING
 from tests.testbed.conftest import Project, Stock, Toys, assert_no_password, finish, wait_for
 
 #: Runs at once, three in ten of which are killed. ``TESTBED_RUNS=10`` is the long way.

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from flask_testbed.set_config import configured_locally
-from flask_testbed.statements import Effects, effects_of
+from flask_testbed.isolation.rollback.set_config import configured_locally
+from flask_testbed.isolation.statements import Effects, effects_of
 
 
 def told(text: str) -> set[str]:

@@ -13,9 +13,10 @@ import psycopg
 import pytest
 from flask import Flask
 
-from flask_testbed import database_commands
-from flask_testbed.database import TEMPLATE, UNFINISHED, Cluster, Mark
-from flask_testbed.testdb import TestDatabase
+from flask_testbed.cli import test_db as database_commands
+from flask_testbed.databases.servers import cluster_of
+from flask_testbed.databases.test_database import TestDatabase
+from flask_testbed.postgres.cluster import TEMPLATE, UNFINISHED, Mark
 from tests.testbed.conftest import (
     Project,
     Stock,
@@ -142,7 +143,7 @@ def test_status_fits_a_terminal_of_80_columns(stock: Stock, toys: Toys) -> None:
     app = toys.app(stock.url(long))
     toys.run(app, "test-db", "create")
     mark = Mark.make("run", "0" * 16)
-    with closing(Cluster.of(TestDatabase(app).target)) as run:
+    with closing(cluster_of(TestDatabase(app).target)) as run:
         for name in (f"{long}_test_12_gw11", UNFINISHED + "0" * 12, TEMPLATE + "0" * 16):
             stock.create(name)
             run.mark(name, mark)

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from flask import Flask
 from psycopg import sql
 
-from flask_testbed.database import Cluster
-from flask_testbed.settings import Target
+from flask_testbed.application.target import Target
+from flask_testbed.databases.servers import cluster_of
 
 from .environment import Environment
 from .toy import db
@@ -33,7 +33,7 @@ class Bare:
     _base: str | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        self.cluster = Cluster.of(self.target)
+        self.cluster = cluster_of(self.target)
 
     @contextmanager
     def environment(self) -> Iterator[Environment]:

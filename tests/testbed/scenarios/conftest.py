@@ -12,11 +12,11 @@ from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 
 from flask_testbed import development_url
-from flask_testbed.development import target_of
-from flask_testbed.embedded import EmbeddedServer
-from flask_testbed.engines import attach
-from flask_testbed.requests import isolate_requests
-from flask_testbed.sandbox import Sandbox
+from flask_testbed.application.databases import attach
+from flask_testbed.application.target import target_of
+from flask_testbed.embedded.server import EmbeddedServer
+from flask_testbed.pytest_plugin.requests import isolate_requests
+from flask_testbed.sandbox.sandbox import Sandbox
 
 pytest.register_assert_rewrite("tests.testbed.scenarios.stage")
 

@@ -15,9 +15,9 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import PoolProxiedConnection
 
 from flask_testbed import IsolationError
-from flask_testbed.engines import attach
-from flask_testbed.sandbox import Sandbox
-from flask_testbed.server import connect_parameters
+from flask_testbed.application.databases import attach
+from flask_testbed.postgres.connecting import connect_parameters
+from flask_testbed.sandbox.sandbox import Sandbox
 
 from .toy import db
 

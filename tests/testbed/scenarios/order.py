@@ -13,7 +13,7 @@ from psycopg import sql
 from sqlalchemy.engine import URL, Engine
 from sqlalchemy.pool import QueuePool
 
-from flask_testbed.server import connect_parameters
+from flask_testbed.postgres.connecting import connect_parameters
 
 _CATALOGS = Path(__file__).with_name("contents.sql").read_text()
 

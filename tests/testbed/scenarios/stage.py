@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy.engine import URL
 
 from flask_testbed import IsolationError, TestbedWarning
-from flask_testbed.sandbox import Mode, Sandbox
+from flask_testbed.isolation.mode import Mode
+from flask_testbed.sandbox.sandbox import Sandbox
 
 from .bare import Bare
 from .environment import Environment

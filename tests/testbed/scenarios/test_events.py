@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from flask_testbed.queries import assert_queries, recorded_queries
+from flask_testbed.pytest_plugin.queries import assert_queries, recorded_queries
 
 from .environment import Environment, attempt, execute, insert, teams
 from .scenario import scenario

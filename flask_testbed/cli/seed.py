@@ -1,0 +1,202 @@
+"""The command ``seed``, which has each scenario as a command of its own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+import click
+from flask import Flask, current_app
+from flask.cli import AppGroup, ScriptInfo, with_appcontext
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import URL
+
+from ..application.target import DISPOSABLE, is_development, parse_url
+from ..errors import NotEmptyError, SeedError
+from ..seeds.play import SeedReport, check_reset, leading_to, play, reach
+from ..seeds.scenarios import EXTENSION as SCENARIOS
+from ..seeds.scenarios import Scenario, Scenarios
+from .common import table
+
+
+class ScenarioGroup(AppGroup):
+    """``flask seed``: each scenario of the application is a command."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The group's own commands, then the scenarios."""
+        return [*super().list_commands(ctx), *(scenario.name for scenario in _scenarios(ctx))]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """One of them; None if there is none of that name."""
+        own = super().get_command(ctx, cmd_name)
+        scenarios = _scenarios(ctx)
+        if own is not None or cmd_name not in scenarios:
+            return own
+        return _command(scenarios[cmd_name])
+
+
+def _scenarios(ctx: click.Context) -> Scenarios:
+    app = ctx.ensure_object(ScriptInfo).load_app()
+    scenarios: Scenarios = app.extensions.get(SCENARIOS) or Scenarios()
+    return scenarios
+
+
+@click.group("seed", cls=ScenarioGroup)
+def seed() -> None:
+    """Fill the application's database with a believable data set.
+
+    \b
+    Example:
+      flask seed list
+      flask seed demo
+      flask seed demo --reset --scale 10
+    """
+
+
+@seed.command("list")
+@click.pass_context
+def list_scenarios(ctx: click.Context) -> None:
+    """Show the scenarios that can be played.
+
+    \b
+    Example:
+      flask seed list
+    """
+    scenarios = _scenarios(ctx)
+    if not scenarios:
+        raise SeedError(
+            f"The application {current_app.name!r} has no scenarios. Register one with"
+            ' `@scenarios.add("demo")`, and call `scenarios.init_app(app)`.'
+        )
+    rows = [[scenario.name, scenario.summary] for scenario in scenarios]
+    click.echo(table(["scenario", "what it makes"], rows))
+
+
+def _command(scenario: Scenario) -> click.Command:
+    options: list[Callable[[Any], Any]] = [
+        click.option(
+            "--scale",
+            type=click.IntRange(min=1),
+            default=1,
+            show_default=True,
+            help="How many times the usual amount.",
+        ),
+        click.option(
+            "--random-seed",
+            default="0",
+            show_default=True,
+            help="The same one gives the same data.",
+        ),
+        click.option(
+            "--as-of",
+            type=click.DateTime(["%Y-%m-%d"]),
+            help="The day that the data describes; today in UTC by default.",
+        ),
+        click.option("--reset", is_flag=True, help="Empty the application's tables first."),
+        click.option("--if-empty", is_flag=True, help="Leave data that is there, and succeed."),
+        click.option(
+            "--yes",
+            "-y",
+            is_flag=True,
+            help="With --reset: do not ask. (On the embedded server it never asks.)",
+        ),
+        click.option("--dry-run", is_flag=True, help="Play it, and write nothing."),
+        click.option(
+            "--database-url",
+            metavar="URL",
+            help="Write to this database, which has the schema, and not to the application's own.",
+        ),
+    ]
+
+    @with_appcontext
+    def callback(**values: Any) -> None:
+        _play(scenario, **values)
+
+    for option in reversed(options):
+        callback = option(callback)
+    example = f"\b\nExample:\n  flask seed {scenario.name} --random-seed 7 --as-of 2026-01-31"
+    help_text = f"{scenario.summary}\n\n{example}"
+    return click.command(scenario.name, help=help_text, short_help=scenario.summary)(callback)
+
+
+def _play(
+    scenario: Scenario,
+    *,
+    scale: int,
+    random_seed: str,
+    as_of: datetime | None,
+    reset: bool,
+    if_empty: bool,
+    yes: bool,
+    dry_run: bool,
+    database_url: str | None,
+) -> None:
+    if reset and if_empty:
+        raise click.UsageError("--reset and --if-empty exclude each other.")
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # a proxy
+    db: SQLAlchemy = app.extensions["sqlalchemy"]
+    url = None if database_url is None else parse_url(database_url, "--database-url")
+    if reset:
+        check_reset(app)
+    try:
+        with leading_to(app, url):
+            if reset and not (yes or dry_run):
+                _confirm_reset(app, reach(db))
+            report = play(
+                app,
+                db,
+                scenario,
+                scale=scale,
+                random_seed=random_seed,
+                as_of=as_of.replace(tzinfo=UTC).date() if as_of else None,
+                reset=reset,
+                dry_run=dry_run,
+                progress=_progress if _is_terminal(sys.stderr) else None,
+            )
+    except NotEmptyError:
+        if not if_empty:
+            raise
+        click.echo("There is data already, and it is left as it is. New data: --reset")
+    else:
+        click.echo(summary(report))
+
+
+def _confirm_reset(app: Flask, url: URL) -> None:
+    """Ask, unless the database is the embedded one of this project, or one for tests."""
+    if is_development(url, app.instance_path) or DISPOSABLE.fullmatch(url.database or ""):
+        return
+    where = url.render_as_string(hide_password=True)
+    if not _is_terminal(sys.stdin):
+        raise SeedError(
+            f"--reset would empty the application's tables in {where}, and there is no terminal"
+            " to confirm it. If that is what you want, add --yes."
+        )
+    click.confirm(f"Empty the application's tables in {where}?", abort=True)
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    return stream.isatty()
+
+
+def _progress(items: Sequence[Any], label: str) -> AbstractContextManager[Iterable[Any]]:
+    return click.progressbar(items, label=label, file=sys.stderr)
+
+
+def summary(report: SeedReport) -> str:
+    """What a play has written: a table, and a sentence."""
+    headings = ["table", "rows", "rows/s"][: 3 if report.speeds else 2]
+    rows = [
+        [name, f"{count:,}", f"{report.speeds.get(name, 0):,.0f}"][: len(headings)]
+        for name, count in report.rows.items()
+    ]
+    wrote = "Dry run: would have written" if report.dry_run else "Wrote"
+    nothing = " Nothing was kept." if report.dry_run else ""
+    return (
+        f"{table(headings, rows)}\n\n"
+        f"{wrote} {report.total:,} rows of {report.scenario!r} as of {report.as_of},"
+        f" random seed {report.random_seed}, in {report.seconds:.1f} s"
+        f" ({report.rows_per_second:,.0f} rows/s).{nothing}"
+    )

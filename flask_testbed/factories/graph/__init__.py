@@ -1,0 +1,4 @@
+"""Which factory creates rows of which other: as data, as Mermaid and as SVG.
+
+Begin with :mod:`.graph`.
+"""

@@ -1,0 +1,62 @@
+"""Cursors that report each statement before it is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import cache
+from typing import Any, Protocol
+
+import psycopg
+
+
+class Guarded(Protocol):
+    """A connection that is told of each statement before it is sent."""
+
+    def statement(
+        self, query: Any, parameters: Any = None, *, declares: bool = False
+    ) -> AbstractContextManager[None]:
+        """Hold the connection for a statement until it is done."""
+
+
+class _Watched:
+    """A cursor that says what it is about to send. Before a class of psycopg's in the bases."""
+
+    _conn: Guarded
+
+    def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
+        with self._conn.statement(query, params):
+            return super().execute(query, params, **options)  # type: ignore[misc]
+
+    def executemany(self, query: Any, params_seq: Any, **options: Any) -> None:
+        with self._conn.statement(query):
+            super().executemany(query, params_seq, **options)  # type: ignore[misc]
+
+    def stream(self, query: Any, params: Any = None, **options: Any) -> Iterator[Any]:
+        with self._conn.statement(query, params):
+            yield from super().stream(query, params, **options)  # type: ignore[misc]
+
+    @contextmanager
+    def copy(self, statement: Any, params: Any = None, **options: Any) -> Iterator[Any]:
+        with (
+            self._conn.statement(statement, params),
+            super().copy(statement, params, **options) as copy,  # type: ignore[misc]
+        ):
+            yield copy
+
+
+class _WatchedServerCursor:
+    """The same for a cursor in the server, which is opened by one statement."""
+
+    _conn: Guarded
+
+    def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
+        with self._conn.statement(query, params, declares=True):
+            return super().execute(query, params, **options)  # type: ignore[misc]
+
+
+@cache
+def watched(cursor: Any) -> type[Any]:
+    """A class of cursors with the same name that is watched."""
+    watcher = _WatchedServerCursor if issubclass(cursor, psycopg.ServerCursor) else _Watched
+    return type(cursor.__name__, (watcher, cursor), {"__module__": cursor.__module__})

@@ -1,0 +1,86 @@
+"""Connections to a server, and what it says when there is none, in one sentence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from sqlalchemy.engine import URL
+
+from ..errors import ServerError
+
+#: Seconds to wait for a server that does not answer.
+CONNECT_TIMEOUT = 10
+
+#: What a server says that has no connection left, or none for this role or database.
+_FULL = ("too many clients", "too many connections", "connection slots are reserved")
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+def connect(url: URL, *, setting: str, database: str | None = None) -> Connection:
+    """Connect with psycopg, in autocommit mode.
+
+    :param url: the server; its query is passed through to libpq (TLS and others).
+    :param setting: where the URL was found, for the message.
+    :param database: another database than the URL's.
+    :raises ServerError: there is no connection; one sentence, without the password.
+    """
+    parameters = connect_parameters(url)
+    parameters.setdefault("connect_timeout", CONNECT_TIMEOUT)
+    parameters.setdefault("application_name", "flask-testbed")
+    if database is not None:
+        parameters["dbname"] = database
+    try:
+        return psycopg.connect(autocommit=True, **parameters)
+    # ProgrammingError: an option that libpq does not know; UnicodeError: no name of a host.
+    except (psycopg.Error, UnicodeError, ValueError) as error:
+        raise ServerError(
+            f"Cannot connect to PostgreSQL at {address(url)} ({setting}): {reason(error)}."
+            f" {_way_out(reason(error))}"
+        ) from error
+
+
+def _way_out(said: str) -> str:
+    """What to do where there is no connection."""
+    if any(words in said for words in _FULL):
+        return (
+            "Run with fewer workers (-n), let other programs disconnect, or raise the server's"
+            " max_connections."
+        )
+    return (
+        "Check that the server runs and that the URL's host, port, user, password and database"
+        " are right."
+    )
+
+
+def connect_parameters(url: URL) -> dict[str, Any]:
+    """The URL as libpq's parameters.
+
+    https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
+    """
+    _, parameters = url.get_dialect()().create_connect_args(url)
+    return dict(parameters)
+
+
+def address(url: URL) -> str:
+    """Where a server is, for a message: never a user, never a password."""
+    host = url.host or url.query.get("host") or "the local socket"
+    return f"{host}:{url.port}" if url.port else str(host)
+
+
+def shown(url: URL) -> str:
+    """A URL that any tool takes, without the password."""
+    # set() takes None for "leave it".
+    public = {key: value for key, value in url.query.items() if "password" not in key}
+    bare = url.set(drivername="postgresql", query=public)
+    # libpq does not take "+" for a space.
+    return bare._replace(password=None).render_as_string().replace("+", "%20")
+
+
+def reason(error: Exception) -> str:
+    """What the server or libpq said, without where it was said, in one line."""
+    line = next((line for line in str(error).splitlines() if line.strip()), "no answer")
+    # The prefixes are libpq's: 'connection to server at "…", port … failed: FATAL:  …'.
+    said = line.split(" failed: ")[-1].split("FATAL:")[-1]
+    return said.strip().rstrip(".")

@@ -1,0 +1,199 @@
+"""The database of one process, from its making to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
+
+from flask import Flask
+from sqlalchemy.engine import URL
+
+from ..application.databases import State
+from ..application.guards import check_target
+from ..application.schema import Schema, find_schema
+from ..application.target import Target
+from ..databases.servers import cluster_of
+from ..databases.template import full_fingerprint, hold_template, release_template
+from ..isolation.commit.layers import Layers
+from ..isolation.commit.leaks import Horizons, Leak, find_leaks
+from ..isolation.commit.reset import ConnectionLost, NeedsClone, bound_waits, prepare, reset
+from ..isolation.commit.row_copy import AnyConnection, copy_rows
+from ..postgres.cluster import Mark
+from ..postgres.connecting import Connection
+from .names import Claims, Keeping
+
+
+class RunDatabase:
+    """A clone of a template, under a name that nobody else uses meanwhile.
+
+    Constructing it makes the database.
+
+    :param app: the application whose schema it has.
+    :param state: what the testbed knows of its database.
+    :param target: where it is, and its name.
+    :param worker: of pytest-xdist, empty in a run of one process.
+    :param keeping: what outlives the process.
+    :raises TestbedError: it cannot or must not be made; nothing is left of it.
+    """
+
+    def __init__(
+        self, app: Flask, state: State, target: Target, worker: str, keeping: Keeping
+    ) -> None:
+        check_target(target)
+        self.target = target
+        self.keeping = keeping
+        self.cluster = cluster_of(target)
+        self.disconnect: Callable[[], None] = _nothing
+        """Gives the connections of all engines back that are not out."""
+        self.layers = Layers(self)
+        self.horizons = Horizons()
+        self._claims = Claims(self.cluster, target, worker, keeping)
+        self._template = ""
+        self._resetter: Connection | None = None
+        self._bounded = False
+        try:
+            self._open(app, state)
+        except BaseException:
+            with ExitStack() as last:
+                last.callback(self._let_go)
+                self._give_back()
+            raise
+
+    def _open(self, app: Flask, state: State) -> None:
+        self._claims.check()
+        self._claims.drop_leftovers()
+        self.schema: Schema = find_schema(app, state)
+        self._template = hold_template(app, state, self.cluster, self.schema).name
+        self._fingerprint = full_fingerprint(self.cluster, self.schema)
+        self.name, is_there = self._claims.take(self._fingerprint)
+        if is_there:
+            self.cluster.mark(self.name, self._mark())
+            self.layers.forget()
+            self.put_back()
+        else:
+            self._clone(self._template)
+
+    @property
+    def url(self) -> URL:
+        """Where it is."""
+        return self.cluster.url.set(database=self.name)
+
+    # Putting back
+
+    def connection(self) -> Connection:
+        """One for resets, in autocommit mode, made again where it was ended."""
+        if self._resetter is None or self._resetter.closed:
+            self._resetter = self.cluster.connect(self.name)
+            prepare(self._resetter)
+        return self._resetter
+
+    def reset(self) -> list[str]:
+        """Put it back as its layers say; returns and raises as :func:`.isolation.reset`."""
+        try:
+            return reset(self.connection())
+        except ConnectionLost:
+            # A test may end every backend, or the server; once more, on a new one.
+            return reset(self.connection())
+
+    def put_back(self) -> list[str]:
+        """As :meth:`reset`, with a new clone where only that is as the database was."""
+        try:
+            return self.reset()
+        except NeedsClone:
+            self.layers.replace()
+            return []
+
+    def bound_waits(self, seconds: int) -> None:
+        """Bound how long others wait for a lock who connect from now on."""
+        bound_waits(self.connection(), seconds)
+        self._bounded = True
+
+    def find_leaks(self) -> Sequence[Leak]:
+        """What is in it that was not put back."""
+        return find_leaks(self.connection(), self.horizons)
+
+    # Copies and clones
+
+    def copy(self) -> str:
+        """Make a template of it as it is now; returns its name.
+
+        Under a name of this run, so that it goes even if the run is killed.
+
+        :raises DatabaseError: somebody is connected.
+        """
+        self._give_back()
+        name = self._claims.take_another()
+        self.cluster.clone(self.name, name, Mark.make("run", self._fingerprint))
+        return name
+
+    def drop_copy(self, name: str) -> None:
+        """Drop what :meth:`copy` has made."""
+        self.cluster.drop(name)
+        self.cluster.unlock(name)
+
+    def replace(self, template: str | None) -> None:
+        """Have a clone in its place; ``None``: of the first template."""
+        self._give_back()
+        self.cluster.drop(self.name)
+        self._clone(template or self._template)
+
+    def keep_copy(self, source: AnyConnection, label: str) -> URL:
+        """Have a database with the rows that a connection sees. It stays when the run ends.
+
+        :param label: what it is a copy of, for a person.
+        :raises TestbedError: it cannot be made.
+        """
+        name = self._claims.take_another()
+        mark = Mark.make("left", self._fingerprint, label=label)
+        with (
+            self.cluster.making(name, mark, self._template) as unfinished,
+            closing(self.cluster.connect(unfinished)) as target,
+        ):
+            copy_rows(source, target)
+        return self.cluster.url.set(database=name)
+
+    def _clone(self, template: str) -> None:
+        self.cluster.clone(template, self.name, self._mark())
+
+    def _mark(self) -> Mark:
+        return Mark.make("kept" if self.keeping.reuse else "run", self._fingerprint)
+
+    def _give_back(self) -> None:
+        if self._resetter is not None:
+            self._resetter.close()
+        self.disconnect()
+
+    # The end
+
+    def close(self) -> URL | None:
+        """Drop it, unless it is to be kept, and give everything back.
+
+        :returns: the URL of a database that is kept.
+        """
+        with ExitStack() as last:
+            last.callback(self._let_go)
+            if self._bounded:
+                bound_waits(self.connection(), None)
+            self._give_back()
+            self.layers.close()
+            return self._leave()
+
+    def _leave(self) -> URL | None:
+        if self.keeping.reuse:
+            return self.url
+        if self.keeping.keep:
+            self.cluster.mark(self.name, Mark.make("left", self._fingerprint))
+            return self.url
+        self.cluster.drop(self.name)
+        return None
+
+    def _let_go(self) -> None:
+        with ExitStack() as last:
+            last.callback(self.cluster.close)
+            if self._template:
+                # On a server of somebody else's, nothing stays that nobody asked for.
+                release_template(self.cluster, self._template, keep=self.target.embedded)
+
+
+def _nothing() -> None:
+    """Nobody has engines that lead there."""

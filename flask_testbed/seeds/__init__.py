@@ -1,0 +1,23 @@
+"""Scenarios: data sets that one seed repeats exactly, played in one transaction.
+
+May import :mod:`flask_testbed.factories` and :mod:`flask_testbed.application`. Begin with
+:mod:`.scenarios`; :mod:`.play` writes the rows.
+"""
+
+from __future__ import annotations
+
+from .play import SeedReport, check_reset, leading_to, play, reach
+from .scenarios import Scenario, Scenarios
+from .seed import Progress, Seed
+
+__all__ = [
+    "Progress",
+    "Scenario",
+    "Scenarios",
+    "Seed",
+    "SeedReport",
+    "check_reset",
+    "leading_to",
+    "play",
+    "reach",
+]
