@@ -16,7 +16,7 @@ from sqlalchemy import URL
 
 from ..application.target import DISPOSABLE, is_development, parse_url
 from ..errors import NotEmptyError, SeedError
-from ..seeds.play import SeedReport, check_reset, leading_to, play, reach
+from ..seeds.playing import SeedReport, check_reset, leading_to, play, reach
 from ..seeds.scenarios import EXTENSION as SCENARIOS
 from ..seeds.scenarios import Scenario, Scenarios
 from .common import table

@@ -3,3 +3,9 @@
 Imports :mod:`flask_testbed.errors` alone. Begin with :mod:`.server`, the server as it is used;
 :mod:`.keeper` is the small process that starts PostgreSQL and stops it.
 """
+
+from __future__ import annotations
+
+from .server import EmbeddedServer
+
+__all__ = ["EmbeddedServer"]

@@ -1,12 +1,12 @@
 """Scenarios: data sets that one seed repeats exactly, played in one transaction.
 
 May import :mod:`flask_testbed.factories` and :mod:`flask_testbed.application`. Begin with
-:mod:`.scenarios`; :mod:`.play` writes the rows.
+:mod:`.scenarios`; :mod:`.playing` writes the rows.
 """
 
 from __future__ import annotations
 
-from .play import SeedReport, check_reset, leading_to, play, reach
+from .playing import SeedReport, check_reset, leading_to, play, reach
 from .scenarios import Scenario, Scenarios
 from .seed import Progress, Seed
 

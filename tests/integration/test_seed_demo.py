@@ -25,7 +25,7 @@ from app.workspace.models import CommandState, TurnActor, TurnIntent
 from app.workspace.state_machine import can_move
 from factories import PASSWORD, UserFactory
 from factories.scenarios import scenarios
-from flask_testbed.seeds.play import SeedReport, play
+from flask_testbed.seeds.playing import SeedReport, play
 
 ROOT = Path(__file__).resolve().parents[2]
 DAY = date(2026, 3, 4)

@@ -35,7 +35,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from flask_testbed import Testbed
-from flask_testbed.embedded import server as embedded
+from flask_testbed.embedded import EmbeddedServer, folders, programs
 from flask_testbed.postgres.cluster import Cluster
 
 INSTANCE = Path(__file__).resolve().parents[2] / "instance"
@@ -70,7 +70,7 @@ shutil.rmtree(config["home"])
 @pytest.fixture(scope="session")
 def ordinary() -> Iterator[str]:
     """A role that may make databases and nothing else, on the embedded server."""
-    server = embedded.EmbeddedServer(INSTANCE, "test")
+    server = EmbeddedServer(INSTANCE, "test")
     cluster = Cluster(server.url("postgres"), "the embedded server", server)
     name = "testbed_ordinary"
     with cluster.locked(name, "to make a role"):
@@ -252,16 +252,16 @@ def _stock_server() -> Iterator[Stock]:
 
 def _start_stock(home: Path) -> tuple[subprocess.Popen[bytes], Stock]:
     data = home / "data"
-    account = embedded._account(data)
+    account = folders.account_of(data)
     chosen = os.environ.get("TESTBED_STOCK_BIN")
-    binaries = Path(chosen) if chosen else embedded._binaries(account)
+    binaries = Path(chosen) if chosen else programs.binaries_for(account)
     password = secrets.token_hex(8)
     secret = home / "password"
     secret.write_text(password)
     data.mkdir(mode=0o700)
-    embedded._give(data, account)
-    embedded._give(secret, account)
-    run_as = embedded._run_as(account)
+    folders.give(data, account)
+    folders.give(secret, account)
+    run_as = folders.run_as(account)
     initdb = [binaries / "initdb", "-D", data, "-U", "boss", "--auth=scram-sha-256"]
     initdb += [f"--pwfile={secret}", "--encoding=UTF8", "--locale=C", "--no-sync"]
     subprocess.run(initdb, check=True, capture_output=True, cwd="/", **run_as)

@@ -146,9 +146,9 @@ HASHED = """
 import sys
 from tests.testbed.bulk_toys import *
 from flask_testbed.factories import reseed
-from flask_testbed.bulk.run import Run
+from flask_testbed.factories.bulk.maker import Run
 import factory
-from flask_testbed.bulk.chunk import Chunk
+from flask_testbed.factories.bulk.chunks.chunk import Chunk
 from factory.builder import parse_declarations
 
 reseed("a")
@@ -156,7 +156,7 @@ run = Run(None, BaseFactory)
 pre, post = parse_declarations(
     {}, CargoFactory._meta.pre_declarations, CargoFactory._meta.post_declarations
 )
-from flask_testbed.bulk.chunk import Plan
+from flask_testbed.factories.bulk.chunks.chunk import Plan
 plan = Plan(CargoFactory, run.seed, pre, {}, run._compiler)
 rows = Chunk(plan, range(50), "0", range(50))
 print([list(rows.column(name)) for name in pre])

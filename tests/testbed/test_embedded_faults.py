@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flask_testbed.embedded import server as embedded
+from flask_testbed.embedded import folders
 from flask_testbed.embedded.server import EmbeddedServer
 from flask_testbed.errors import ServerError
 from tests.testbed.conftest import clear_away, rough_folder, wait_for
@@ -93,10 +93,10 @@ def change_version(data: Path) -> None:
 
 
 def empty(data: Path) -> None:
-    account = embedded._account(data)
+    account = folders.account_of(data)
     shutil.rmtree(data)
     data.mkdir(mode=0o700)
-    embedded._give(data, account)
+    folders.give(data, account)
 
 
 DAMAGE = [
@@ -151,7 +151,7 @@ def test_a_leftover_pid_file_is_no_obstacle(server: EmbeddedServer) -> None:
     wait_for(lambda: not is_up(server), "the server to stop")
     # Ours is a process that lives, and is no server.
     (server.data / "postmaster.pid").write_text(f"{os.getpid()}\n{server.data}\n")
-    embedded._give(server.data / "postmaster.pid", embedded._account(server.data))
+    folders.give(server.data / "postmaster.pid", folders.account_of(server.data))
 
     server.start()
 

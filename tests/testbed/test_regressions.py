@@ -23,7 +23,7 @@ from sqlalchemy.engine import URL, make_url
 from flask_testbed.application.databases import attach
 from flask_testbed.application.target import parse_url
 from flask_testbed.application.unmanaged import Strays
-from flask_testbed.embedded import server as embedded
+from flask_testbed.embedded import folders
 from flask_testbed.embedded.server import EmbeddedServer
 from flask_testbed.errors import ServerError, SettingsError
 from flask_testbed.postgres.addresses import is_same_database
@@ -480,7 +480,7 @@ STARTS = """
 import sys
 from pathlib import Path
 from flask_testbed.embedded import EmbeddedServer
-from flask_testbed.server import connect
+from flask_testbed.postgres.connecting import connect
 server = EmbeddedServer(Path("/srv/regression/instance"), "test")
 server.start()
 with connect(server.url("postgres"), setting="x"):
@@ -541,7 +541,7 @@ def test_a_stale_lock_file_whose_number_another_process_has(home: Path) -> None:
     server.start()
     file = server.data / "postmaster.pid"
     lines = file.read_text().splitlines()
-    run_as = embedded._run_as(embedded._account(server.data))
+    run_as = folders.run_as(folders.account_of(server.data))
     server.release()
     wait_for(lambda: not file.exists(), "the server to stop")
     with subprocess.Popen(["sleep", "60"], **run_as) as other:

@@ -26,9 +26,9 @@ from flask_testbed.cli import seed as seed_commands
 from flask_testbed.errors import BulkError, RefusedError, SeedError
 from flask_testbed.factories import Ago, BaseFactory, Factories, Uuid
 from flask_testbed.seeds import Seed
-from flask_testbed.seeds import play as seeds
-from flask_testbed.seeds.play import SeedReport
-from flask_testbed.seeds.scenarios import Scenario, Scenarios
+from flask_testbed.seeds import playing as seeds
+from flask_testbed.seeds.playing import SeedReport
+from flask_testbed.seeds.scenarios import EXTENSION, Scenario, Scenarios
 
 M = TypeVar("M")
 INSTANCE = Path(__file__).resolve().parents[2] / "instance"
@@ -480,7 +480,7 @@ def test_seed_list_and_help_show_the_scenarios(toy: Flask) -> None:
 def test_seed_list_without_scenarios_says_what_to_do(
     toy: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delitem(toy.extensions, seeds.EXTENSION)
+    monkeypatch.delitem(toy.extensions, EXTENSION)
     result = run(toy, "seed list")
     assert result.exit_code == 1
     assert "`scenarios.init_app(app)`" in result.stderr
@@ -590,7 +590,7 @@ def test_drafts_are_written_with_what_they_were_given_last(toy: Flask) -> None:
 def test_drafts_are_written_between_items_once_they_are_many(
     toy: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(seeds, "WORTH_WRITING", 4)
+    monkeypatch.setattr("flask_testbed.seeds.seed.WORTH_WRITING", 4)
     counts = []
 
     def watch(seed: Seed) -> None:
