@@ -22,7 +22,7 @@ from benchmarks.measure import Timings, interleave, show
 from factories import AgentExecutionFactory, AgentFactory
 from flask_testbed.application.databases import attach
 from flask_testbed.application.target import target_of
-from flask_testbed.factories.base import reseed
+from flask_testbed.randomness import reseed
 from flask_testbed.sandbox.sandbox import Sandbox
 from manage import create_app
 

@@ -13,8 +13,8 @@ from factory.declarations import BaseDeclaration
 from sqlalchemy.orm import Session
 
 from flask_testbed.errors import BulkError
-from flask_testbed.factories.base import reseed
 from flask_testbed.factories.bulk import Keys
+from flask_testbed.randomness import reseed
 from tests.testbed.bulk_toys import (
     Cargo,
     CargoFactory,

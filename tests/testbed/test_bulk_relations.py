@@ -12,9 +12,9 @@ import sqlalchemy as sa
 
 from flask_testbed.errors import BulkError, FactoryError
 from flask_testbed.factories import KeyOf, RelatedBatch, SharedParent
-from flask_testbed.factories.base import reseed
 from flask_testbed.factories.bulk import Keys, from_rows
 from flask_testbed.factories.bulk import maker as run
+from flask_testbed.randomness import reseed
 from tests.testbed.bulk_toys import (
     Port,
     PortFactory,

@@ -17,13 +17,12 @@ from factory.random import randgen
 from faker.generator import random as faker_random
 
 from flask_testbed.factories import Ago, Token
-from flask_testbed.factories.base import reseed
 from flask_testbed.factories.bulk import maker as run
 from flask_testbed.factories.bulk.chunks import chunk
 from flask_testbed.factories.bulk.chunks.chunk import Plan
 from flask_testbed.factories.bulk.nodes import drawn as nodes
 from flask_testbed.factories.bulk.nodes import parents as relations
-from flask_testbed.randomness import drawing_from, frozen, generator
+from flask_testbed.randomness import drawing_from, frozen, generator, reseed
 from tests.testbed.bulk_toys import (
     Cargo,
     CargoFactory,
