@@ -16,7 +16,7 @@ from ..databases.servers import cluster_of
 from ..databases.template import full_fingerprint, hold_template, release_template
 from ..isolation.commit.layers import Layers
 from ..isolation.commit.leaks import Horizons, Leak, find_leaks
-from ..isolation.commit.reset import ConnectionLost, NeedsClone, bound_waits, prepare, reset
+from ..isolation.commit.reset import NeedsClone, bound_waits, persist, prepare, reset
 from ..isolation.commit.row_copy import AnyConnection, copy_rows
 from ..postgres.cluster import Mark
 from ..postgres.connecting import Connection
@@ -83,17 +83,13 @@ class RunDatabase:
     def connection(self) -> Connection:
         """One for resets, in autocommit mode, made again where it was ended."""
         if self._resetter is None or self._resetter.closed:
-            self._resetter = self.cluster.connect(self.name)
-            prepare(self._resetter)
+            self._resetter = persist(lambda: self.cluster.connect(self.name), prepare)
         return self._resetter
 
     def reset(self) -> list[str]:
         """Put it back as its layers say; returns and raises as :func:`.isolation.reset`."""
-        try:
-            return reset(self.connection())
-        except ConnectionLost:
-            # A test may end every backend, or the server; once more, on a new one.
-            return reset(self.connection())
+        ended: list[str] = []
+        return persist(self.connection, lambda connection: reset(connection, ended))
 
     def put_back(self) -> list[str]:
         """As :meth:`reset`, with a new clone where only that is as the database was."""

@@ -15,6 +15,7 @@ import psycopg
 
 from ...errors import DatabaseError, IsolationError
 from ...postgres.connecting import Connection, reason
+from .reset import persist
 from .row_copy import Saved
 
 
@@ -135,10 +136,12 @@ class Layers:
         templates = [layer.template for layer in self._living if layer.template is not None]
         numbers = [layer.number for layer in self._living]
         with ExitStack() as files:
-            saved = Saved(self._place.connection(), numbers, files) if numbers else None
+            saved = None
+            if numbers:
+                saved = persist(self._place.connection, lambda one: Saved(one, numbers, files))
             self._place.replace(templates[-1] if templates else None)
             if saved is not None:
-                saved.lay(self._place.connection())
+                persist(self._place.connection, saved.lay)
                 self._place.reset()
 
     def forget(self) -> None:
@@ -153,17 +156,17 @@ class Layers:
         self._living.clear()
 
     def _ask(self, statement: LiteralString, *values: int) -> str | None:
-        connection = self._place.connection()
-        try:
+        def ask(connection: Connection) -> str | None:
             row = connection.execute(statement, values).fetchone()
+            return row[0] if row else None
+
+        try:
+            # Where somebody has ended the connection, what it has begun is undone.
+            return persist(self._place.connection, ask)
         except psycopg.Error as error:
-            if connection.broken:
-                # Somebody has ended every backend. What it has begun is undone.
-                return self._ask(statement, *values)
             raise IsolationError(
                 f"Rows cannot be kept for later tests: {reason(error)}."
             ) from error
-        return row[0] if row else None
 
 
 def _out_of_order(layer: Layer, last: Layer, what: str) -> IsolationError:

@@ -241,7 +241,9 @@ BEGIN
             EXECUTE format('SELECT count(*) > 1000 FROM (SELECT FROM %s LIMIT 1001) AS first',
                            top.copy) INTO noted;
         END IF;
-        noted := noted AND flask_testbed.note_writes(relation, top.name);
+        IF noted THEN
+            noted := flask_testbed.note_writes(relation, top.name);
+        END IF;
         -- A version that no table has: it differs.
         INSERT INTO flask_testbed.filled
         SELECT relation, top.name, top.copy, c.columns, c.saved, c.restored, '', noted
@@ -325,6 +327,7 @@ CREATE FUNCTION flask_testbed.push_layer(number integer, any_schema boolean) RET
 LANGUAGE plpgsql AS $$
 DECLARE
     command text := flask_testbed.schema_change();
+    kept boolean;
 BEGIN
     PERFORM flask_testbed.own_doing();
     IF command IS NOT NULL AND NOT any_schema THEN
@@ -336,7 +339,8 @@ BEGIN
         DELETE FROM flask_testbed.change;
         INSERT INTO flask_testbed.layer_schema VALUES (number);
     END IF;
-    IF NOT flask_testbed.keep_tables(number) AND command IS NULL THEN
+    kept := flask_testbed.keep_tables(number);
+    IF NOT kept AND command IS NULL THEN
         RETURN 'nothing';
     END IF;
     PERFORM flask_testbed.keep_sequences(number);

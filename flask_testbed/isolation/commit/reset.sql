@@ -133,17 +133,21 @@ CREATE FUNCTION flask_testbed.write_reset() RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
     notes_all boolean := flask_testbed.notes_all();
-    emptying text;
+    emptying text := '';
+    one record;
 BEGIN
-    -- Which tables are filled changes with each layer, and is asked for those with rows alone.
-    SELECT coalesce(string_agg(format(
-        'IF pg_relation_size(%1$s) > 0 THEN'
-        ' IF NOT EXISTS (SELECT FROM flask_testbed.filled f WHERE f.oid = %1$s) THEN'
-        ' IF pg_relation_size(%1$s) > 262144 THEN TRUNCATE ONLY %2$s CASCADE;'
-        ' ELSE DELETE FROM ONLY %2$s; END IF; END IF; END IF;',
-        oid, name), E'\n    ' ORDER BY oid), '') INTO emptying
-    FROM flask_testbed.user_table
-    WHERE NOT (notes_all AND flask_testbed.note_writes(oid, name));
+    FOR one IN SELECT oid, name FROM flask_testbed.user_table ORDER BY oid LOOP
+        IF notes_all THEN
+            CONTINUE WHEN flask_testbed.note_writes(one.oid, one.name);
+        END IF;
+        -- Which tables are filled changes with each layer, and is asked for those with rows alone.
+        emptying := emptying || format(
+            'IF pg_relation_size(%1$s) > 0 THEN'
+            ' IF NOT EXISTS (SELECT FROM flask_testbed.filled f WHERE f.oid = %1$s) THEN'
+            ' IF pg_relation_size(%1$s) > 262144 THEN TRUNCATE ONLY %2$s CASCADE;'
+            ' ELSE DELETE FROM ONLY %2$s; END IF; END IF; END IF;',
+            one.oid, one.name) || E'\n    ';
+    END LOOP;
 
     EXECUTE format($f$
 CREATE OR REPLACE FUNCTION flask_testbed.put_back() RETURNS void LANGUAGE plpgsql AS $body$

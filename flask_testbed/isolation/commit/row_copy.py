@@ -193,6 +193,7 @@ class Saved:
             ).fetchone()
             # A layer that has changed the schema may have dropped it.
             if row is not None and row[0] is not None:
+                table.rows.seek(0)
                 with connection.cursor().copy(
                     _copy_statement(row[0], table.columns, "FROM STDIN")
                 ) as rows:
