@@ -16,7 +16,8 @@ from sqlalchemy import URL
 
 from ..application.target import DISPOSABLE, is_development, parse_url
 from ..errors import NotEmptyError, SeedError
-from ..seeds.playing import SeedReport, check_reset, leading_to, play, reach
+from ..postgres.connecting import without_secrets
+from ..seeds.playing import SeedReport, check_reset, is_marked, leading_to, play, reach
 from ..seeds.scenarios import EXTENSION as SCENARIOS
 from ..seeds.scenarios import Scenario, Scenarios
 from .common import table
@@ -144,7 +145,7 @@ def _play(
     try:
         with leading_to(app, url):
             if reset and not (yes or dry_run):
-                _confirm_reset(app, reach(db))
+                _confirm_reset(app, db, reach(db))
             report = play(
                 app,
                 db,
@@ -164,11 +165,16 @@ def _play(
         click.echo(summary(report))
 
 
-def _confirm_reset(app: Flask, url: URL) -> None:
-    """Ask, unless the database is the embedded one of this project, or one for tests."""
-    if is_development(url, app.instance_path) or DISPOSABLE.fullmatch(url.database or ""):
+def _confirm_reset(app: Flask, db: SQLAlchemy, url: URL) -> None:
+    """Ask, unless the database is the embedded one of this project, or one the engine has made.
+
+    A name that ends in ``_test`` is not enough: others give such names, too.
+    """
+    if is_development(url, app.instance_path):
         return
-    where = url.render_as_string(hide_password=True)
+    if DISPOSABLE.fullmatch(url.database or "") and is_marked(db):
+        return
+    where = without_secrets(url)
     if not _is_terminal(sys.stdin):
         raise SeedError(
             f"--reset would empty the application's tables in {where}, and there is no terminal"

@@ -69,10 +69,25 @@ def address(url: URL) -> str:
     return f"{host}:{url.port}" if url.port else str(host)
 
 
+def without_secrets(url: URL) -> str:
+    """A URL to be read by a person, with ``***`` for each password, in the query, too."""
+    query = {key: "***" if _is_secret(key) else value for key, value in url.query.items()}
+    return url.set(query=query).render_as_string(hide_password=True).replace("%2A%2A%2A", "***")
+
+
+def _is_secret(key: str) -> bool:
+    """Whether the value of one of libpq's parameters must not be shown.
+
+    They are ``password``, ``sslpassword``, ``oauth_client_secret``, ``scram_client_key`` and
+    ``scram_server_key``; the others that end in "key" name files.
+    """
+    return any(word in key.lower() for word in ("password", "secret", "scram"))
+
+
 def shown(url: URL) -> str:
     """A URL that any tool takes, without the password."""
     # set() takes None for "leave it".
-    public = {key: value for key, value in url.query.items() if "password" not in key}
+    public = {key: value for key, value in url.query.items() if not _is_secret(key)}
     bare = url.set(drivername="postgresql", query=public)
     # libpq does not take "+" for a space.
     return bare._replace(password=None).render_as_string().replace("+", "%20")

@@ -6,7 +6,7 @@ May import :mod:`flask_testbed.factories` and :mod:`flask_testbed.application`. 
 
 from __future__ import annotations
 
-from .playing import SeedReport, check_reset, leading_to, play, reach
+from .playing import SeedReport, check_reset, is_marked, leading_to, play, reach
 from .scenarios import Scenario, Scenarios
 from .seed import Progress, Seed
 
@@ -17,6 +17,7 @@ __all__ = [
     "Seed",
     "SeedReport",
     "check_reset",
+    "is_marked",
     "leading_to",
     "play",
     "reach",

@@ -20,6 +20,8 @@ from ..application.databases import attach
 from ..application.target import is_production
 from ..errors import NotEmptyError, RefusedError, SeedError
 from ..factories.base import writing_to
+from ..postgres.connecting import without_secrets
+from ..postgres.labels import Mark
 from ..randomness import frozen, reseed
 from .scenarios import Scenario
 from .seed import Progress, Seed, count
@@ -133,6 +135,20 @@ def reach(db: SQLAlchemy) -> URL:
         return db.engine.url
 
 
+def is_marked(db: SQLAlchemy) -> bool:
+    """Whether the application's database bears the engine's mark, and is this role's own.
+
+    Whoever may make databases can write such a mark on one of theirs.
+    """
+    comment = text(
+        "SELECT pg_catalog.shobj_description(oid, 'pg_database') FROM pg_catalog.pg_database"
+        " WHERE datname = pg_catalog.current_database()"
+        " AND pg_catalog.pg_get_userbyid(datdba) = current_user"
+    )
+    with _reachable(db), db.engine.connect() as connection:
+        return Mark.read(connection.scalar(comment)) is not None
+
+
 @contextlib.contextmanager
 def leading_to(app: Flask, url: URL | None) -> Iterator[None]:
     """Inside, the application's database is another one; its own if ``url`` is None."""
@@ -149,7 +165,7 @@ def _reachable(db: SQLAlchemy) -> Iterator[None]:
     try:
         yield
     except OperationalError as error:
-        where = db.engine.url.render_as_string(hide_password=True)
+        where = without_secrets(db.engine.url)
         raise SeedError(f"Nothing was written to {where}: {_reason(error)}") from error
 
 
