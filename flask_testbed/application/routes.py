@@ -19,6 +19,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import DisconnectionError
 
+from ..embedded.parameters import shield
 from ..errors import SettingsError
 from ..postgres.connecting import connect_parameters
 
@@ -158,11 +159,13 @@ def _close_all(connections: Iterable[psycopg.Connection[Any]], pid: int) -> None
 def redirect(parameters: dict[str, Any], own: URL, url: URL) -> None:
     """Make the parameters of a connection those of another one.
 
-    What the application passes in ``connect_args`` stays; what its URL said goes.
+    What the application passes in ``connect_args`` stays, unless it says where the server is; what
+    its URL said goes.
     """
-    for key in connect_parameters(own):
+    for key in (*connect_parameters(own), "hostaddr", "host", "port", "service"):
         parameters.pop(key, None)
     parameters.update(connect_parameters(url))
+    shield(parameters)
 
 
 def _share_nothing(parameters: dict[str, Any]) -> None:

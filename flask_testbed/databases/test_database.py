@@ -20,6 +20,7 @@ from ..application.guards import check_target
 from ..application.schema import Schema, find_schema
 from ..application.target import NAMES_OF_RUNS, target_of
 from ..application.unmanaged import Strays
+from ..embedded.parameters import environment_without_libpq
 from ..embedded.programs import psql
 from ..errors import DatabaseError, RefusedError
 from ..postgres.cluster import SNAPSHOT, TEMPLATE, UNFINISHED, Cluster, Found, Mark
@@ -160,7 +161,8 @@ class TestDatabase:
             if cluster.find(self.target.name) is None:
                 raise DatabaseError(self._absent())
             command = [str(psql()), shown(cluster.url), *arguments]
-            environment = dict(os.environ)
+            embedded = cluster.server is not None
+            environment = environment_without_libpq() if embedded else dict(os.environ)
             if cluster.url.password:
                 environment["PGPASSWORD"] = str(cluster.url.password)
             # Ctrl-C is for psql: there it ends a statement and not the session.

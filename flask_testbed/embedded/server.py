@@ -35,6 +35,7 @@ from .folders import (
     run_as,
 )
 from .keeper import answers
+from .parameters import PORT, environment_without_libpq
 from .programs import binaries_for, version
 from .unused import drop_abandoned, note_project
 
@@ -45,7 +46,6 @@ if sys.platform != "win32":
 
 Purpose = Literal["development", "test"]
 
-PORT = "5432"
 
 SOCKET = f".s.PGSQL.{PORT}"
 
@@ -228,7 +228,13 @@ class EmbeddedServer:
         command += ["-c", "timezone=UTC", "-c", "log_timezone=UTC"]
         try:
             made = subprocess.run(
-                command, capture_output=True, text=True, check=False, cwd="/", **run_as(account)
+                command,
+                capture_output=True,
+                text=True,
+                check=False,
+                cwd="/",
+                env=environment_without_libpq(),
+                **run_as(account),
             )
             if made.returncode:
                 raise ServerError(
@@ -291,6 +297,8 @@ class EmbeddedServer:
             stderr=subprocess.PIPE,
             text=True,
             check=False,
+            # A server takes PGPORT, PGDATESTYLE and PGCLIENTENCODING for settings.
+            env=environment_without_libpq(),
         )
         if started.returncode:
             raise ServerError(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from ipaddress import ip_address
 from typing import Any
 
+from psycopg import pq
+from psycopg.conninfo import make_conninfo
 from sqlalchemy.engine import URL
 
 from .connecting import connect_parameters
+
+_PLACE = ("service", "hostaddr", "host", "port", "dbname", "user")
 
 
 def is_same_database(one: URL, other: URL) -> bool:
@@ -19,24 +22,46 @@ def is_same_database(one: URL, other: URL) -> bool:
 
 def is_same_place(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Whether parameters of libpq may mean the same database."""
-    if one.get("dbname") != other.get("dbname") or _port(one) != _port(other):
-        return False
-    return bool(_addresses(one) & _addresses(other))
+    (name, servers), (other_name, other_servers) = _place(one), _place(other)
+    return name == other_name and bool(servers & other_servers)
 
 
-def _port(parameters: dict[str, Any]) -> str:
-    return str(parameters.get("port") or os.environ.get("PGPORT") or 5432)
+def _place(parameters: dict[str, Any]) -> tuple[str | None, set[tuple[str, str]]]:
+    """The database's name, and each address, with its port, at which it may be.
+
+    ``here`` is every address of this machine.
+    """
+    found = _completed(parameters)
+    hosts = found.get("host", "").split(",")
+    # An address decides over the host, wherever either was found.
+    addresses = found.get("hostaddr", "").split(",")
+    ports = found.get("port", "").split(",")
+    servers = set()
+    for number in range(max(len(hosts), len(addresses))):
+        name = _nth(addresses, number) or _nth(hosts, number)
+        # One port is that of all hosts.
+        port = (ports[0] if len(ports) == 1 else _nth(ports, number)) or "5432"
+        servers |= {("here" if _is_here(one) else one, port) for one in _resolve(name)}
+    return found.get("dbname"), servers
 
 
-def _addresses(parameters: dict[str, Any]) -> set[str]:
-    """Every address for which the host may stand; ``here`` for each of this machine."""
-    given = [parameters.get("hostaddr"), parameters.get("host")]
-    given += [os.environ.get("PGHOSTADDR"), os.environ.get("PGHOST")]
-    host = next((str(value) for value in given if value), "")
-    found: set[str] = set()
-    for name in host.split(","):
-        found |= {"here" if _is_here(address) else address for address in _resolve(name)}
-    return found
+def _nth(values: list[str], number: int) -> str:
+    return values[number] if number < len(values) else ""
+
+
+def _completed(parameters: dict[str, Any]) -> dict[str, str]:
+    """Parameters, and what libpq adds: from a service file, the environment, and its defaults.
+
+    libpq itself is asked, by a connection that it refuses to make: no ``sslmode`` is called like
+    that, which it finds after it has read everything, and before it looks up a host.
+    """
+    given = {key: str(parameters[key]) for key in _PLACE if parameters.get(key) is not None}
+    conninfo = make_conninfo(**given, password="-", sslmode="-")
+    asked = pq.PGconn.connect_start(conninfo.encode())
+    found = {one.keyword.decode(): one.val.decode() for one in asked.info if one.val}
+    asked.finish()
+    # Nothing is found for a service that is not defined. Nobody can connect to that.
+    return found or given
 
 
 def _resolve(host: str) -> set[str]:

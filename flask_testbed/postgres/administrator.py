@@ -64,7 +64,7 @@ class Administrator:
         if self.server is not None:
             self.server.start()
         try:
-            return self.connect("postgres")
+            return self._verified(self.connect("postgres"))
         except ServerError as error:
             if not _is_absent("postgres", error):
                 raise
@@ -80,6 +80,24 @@ class Administrator:
     def connect(self, name: str) -> Connection:
         """Connect to one of the databases, in autocommit mode."""
         return connect(self.url, setting=self.setting, database=name)
+
+    def _verified(self, connection: Connection) -> Connection:
+        """The connection, once it is known to be to the embedded server, if that is meant.
+
+        :raises ServerError: another server has answered.
+        """
+        if self.server is None:
+            return connection
+        with suppress(errors.InsufficientPrivilege):  # only a superuser may look
+            row = connection.execute("SHOW data_directory").fetchone()
+            if row is None or os.path.realpath(row[0]) != os.path.realpath(self.server.data):
+                connection.close()
+                raise ServerError(
+                    f"The server that answers in {self.server.sockets} is not the embedded one of"
+                    f" {self.server.data}, but that of {row and row[0]}. Stop the other server, or"
+                    " choose another folder with FLASK_TESTBED_HOME."
+                )
+        return connection
 
     def disconnect(self) -> None:
         """Give back the connection, and with it all locks."""

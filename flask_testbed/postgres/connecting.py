@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import psycopg
 from sqlalchemy.engine import URL
 
+from ..embedded.parameters import is_embedded, shield
 from ..errors import ServerError
 
 #: Seconds to wait for a server that does not answer.
@@ -14,6 +16,16 @@ CONNECT_TIMEOUT = 10
 
 #: What a server says that has no connection left, or none for this role or database.
 _FULL = ("too many clients", "too many connections", "connection slots are reserved")
+
+#: What libpq reads from the environment although every parameter is given.
+_UNAVOIDABLE = (
+    "PGSERVICE",
+    "PGSERVICEFILE",
+    "PGSYSCONFDIR",
+    "PGDATESTYLE",
+    "PGTZ",
+    "PGGEQO",
+)
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -31,18 +43,42 @@ def connect(url: URL, *, setting: str, database: str | None = None) -> Connectio
     parameters.setdefault("application_name", "flask-testbed")
     if database is not None:
         parameters["dbname"] = database
+    shield(parameters)
     try:
-        return psycopg.connect(autocommit=True, **parameters)
+        connection = psycopg.connect(autocommit=True, **parameters)
     # ProgrammingError: an option that libpq does not know; UnicodeError: no name of a host.
     except (psycopg.Error, UnicodeError, ValueError) as error:
         raise ServerError(
             f"Cannot connect to PostgreSQL at {address(url)} ({setting}): {reason(error)}."
-            f" {_way_out(reason(error))}"
+            f" {_way_out(reason(error), parameters)}"
         ) from error
+    if is_embedded(parameters):
+        _check_socket(connection, parameters["host"])
+    return connection
 
 
-def _way_out(said: str) -> str:
+def _check_socket(connection: Connection, folder: str) -> None:
+    """Close a connection that does not lead to the socket in a folder.
+
+    :raises ServerError: it leads elsewhere.
+    """
+    if connection.info.host != folder or connection.info.hostaddr:
+        where = connection.info.hostaddr or connection.info.host
+        connection.close()
+        raise ServerError(
+            f"The connection to the embedded server in {folder} leads to {where}. Unset the"
+            " environment variables of libpq, whose names begin with PG."
+        )
+
+
+def _way_out(said: str, parameters: dict[str, Any]) -> str:
     """What to do where there is no connection."""
+    found = [name for name in _UNAVOIDABLE if name in os.environ]
+    if found and is_embedded(parameters):
+        return (
+            f"libpq reads these environment variables for every connection: {', '.join(found)}."
+            " Unset them, or correct what they say."
+        )
     if any(words in said for words in _FULL):
         return (
             "Run with fewer workers (-n), let other programs disconnect, or raise the server's"
