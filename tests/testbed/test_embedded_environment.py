@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from sqlalchemy.engine import make_url
 
-from flask_testbed.administrator import Administrator
-from flask_testbed.embedded import EmbeddedServer
-from flask_testbed.engines import redirect
+from flask_testbed.application.routes import redirect
+from flask_testbed.embedded.server import EmbeddedServer
 from flask_testbed.errors import ServerError
-from flask_testbed.guards import is_same_database
-from flask_testbed.server import connect
+from flask_testbed.postgres.addresses import is_same_database
+from flask_testbed.postgres.administrator import Administrator
+from flask_testbed.postgres.connecting import connect
 
 from .conftest import Project, Stock, clear_away, rough_folder
 

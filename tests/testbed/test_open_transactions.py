@@ -18,14 +18,15 @@ from psycopg import sql
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from flask_testbed import TestbedWarning, isolation
-from flask_testbed.database import Cluster
-from flask_testbed.development import target_of
-from flask_testbed.embedded import EmbeddedServer
-from flask_testbed.engines import attach
+from flask_testbed import TestbedWarning
+from flask_testbed.application.databases import attach
+from flask_testbed.application.target import target_of
+from flask_testbed.embedded.server import EmbeddedServer
 from flask_testbed.errors import IsolationError
-from flask_testbed.sandbox import Sandbox
-from flask_testbed.server import connect_parameters
+from flask_testbed.isolation.commit import reset as isolation
+from flask_testbed.postgres.cluster import Cluster
+from flask_testbed.postgres.connecting import connect_parameters
+from flask_testbed.sandbox.sandbox import Sandbox
 
 from .conftest import INSTANCE, Stock, add_tables
 

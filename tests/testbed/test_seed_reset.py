@@ -11,9 +11,10 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from flask_testbed import Scenarios, seed_commands
-from flask_testbed.marks import Mark
-from flask_testbed.server import without_secrets
+from flask_testbed import Scenarios
+from flask_testbed.cli import seed as seed_commands
+from flask_testbed.postgres.connecting import without_secrets
+from flask_testbed.postgres.labels import Mark
 
 from .conftest import Outcome, Stock, Toys
 
