@@ -201,7 +201,7 @@ class Snapshots:
         return " ".join(["flask test-db snapshot", *words, *option])
 
 
-def as_json(snapshot: Database) -> dict[str, Any]:
+def snapshot_json(snapshot: Database) -> dict[str, Any]:
     """Return what ``snapshot list --json`` shows of a snapshot."""
     label = snapshot.label
     return {

@@ -14,7 +14,7 @@ _WIDEST_USER = 8
 HEADINGS = ["database", "kind", "schema", "made by", "age", "MB", "used by"]
 
 
-def as_json(database: Database) -> dict[str, Any]:
+def status_json(database: Database) -> dict[str, Any]:
     """Return what ``status --json`` shows of a database."""
     label = database.label
     return {

@@ -77,7 +77,7 @@ class Cluster(Server):
             "SELECT CASE WHEN has_database_privilege(%s, 'CONNECT') THEN pg_database_size(%s) END",
             [name, name],
         ).fetchone()
-        return replace(database, size=row and row[0], in_use=self.locks.is_locked(name))
+        return replace(database, size=row[0] if row else None, in_use=self.locks.is_locked(name))
 
     def sessions(self, name: str) -> list[str]:
         """Return who is connected to a database, for messages."""

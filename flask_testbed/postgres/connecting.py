@@ -129,7 +129,7 @@ def shown(url: URL) -> str:
     return bare._replace(password=None).render_as_string().replace("+", "%20")
 
 
-def reason(error: Exception) -> str:
+def reason(error: BaseException) -> str:
     """Return the message of the server or of libpq, without its prefix, in one line."""
     line = next((line for line in str(error).splitlines() if line.strip()), "no answer")
     # libpq's prefixes are: 'connection to server at "…", port … failed: FATAL:  …'.

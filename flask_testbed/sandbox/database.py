@@ -12,13 +12,13 @@ from ..application.guards import check_target
 from ..application.schema import Schema, find_schema
 from ..application.target import Target
 from ..databases.servers import cluster_of
-from ..databases.template import full_fingerprint, hold_template, release_template
+from ..databases.template import Template
 from ..isolation.commit.layers import Layers
 from ..isolation.commit.leaks import Horizons, Leak, find_leaks
 from ..isolation.commit.reset import NeedsClone, bound_waits, persist, prepare, reset
 from ..isolation.commit.row_copy import AnyConnection, copy_rows
-from ..postgres.cluster import Mark
 from ..postgres.connecting import Connection
+from ..postgres.labels import Kind, Label
 from .names import Claims, Keeping
 
 
@@ -46,14 +46,16 @@ class RunDatabase:
         self.layers = Layers(self)
         self.horizons = Horizons()
         self._claims = Claims(self.cluster, target, worker, keeping)
-        self._template = ""
+        # Released in the reverse order: the template, then the server.
+        self._held = ExitStack()
+        self._held.callback(self.cluster.close)
         self._resetter: Connection | None = None
         self._bounded = False
         try:
             self._open(app_database)
         except BaseException:
             with ExitStack() as last:
-                last.callback(self._let_go)
+                last.callback(self._held.close)
                 self._give_back()
             raise
 
@@ -61,15 +63,15 @@ class RunDatabase:
         self._claims.check()
         self._claims.drop_leftovers()
         self.schema: Schema = find_schema(app_database)
-        self._template = hold_template(app_database, self.cluster, self.schema).name
-        self._fingerprint = full_fingerprint(self.cluster, self.schema)
-        self.name, is_there = self._claims.take(self._fingerprint)
+        self._template = Template(self.cluster, self.schema)
+        self._held.enter_context(self._template.held())
+        self.name, is_there = self._claims.take(self._template.fingerprint)
         if is_there:
-            self.cluster.mark(self.name, self._mark())
+            self.cluster.set_label(self.name, self._own_label())
             self.layers.forget()
             self.put_back()
         else:
-            self._clone(self._template)
+            self._clone(self._template.name)
 
     @property
     def url(self) -> URL:
@@ -117,19 +119,19 @@ class RunDatabase:
         """
         self._give_back()
         name = self._claims.take_another()
-        self.cluster.clone(self.name, name, Mark.make("run", self._fingerprint))
+        self.cluster.clone(self.name, name, self._label(Kind.RUN))
         return name
 
     def drop_copy(self, name: str) -> None:
         """Drop what :meth:`copy` has made."""
         self.cluster.drop(name)
-        self.cluster.unlock(name)
+        self.cluster.locks.unlock(name)
 
     def replace(self, template: str | None) -> None:
         """Have a clone in its place; ``None``: of the first template."""
         self._give_back()
         self.cluster.drop(self.name)
-        self._clone(template or self._template)
+        self._clone(template or self._template.name)
 
     def keep_copy(self, source: AnyConnection, label: str) -> URL:
         """Have a database with the rows that a connection sees. It stays when the run ends.
@@ -138,19 +140,23 @@ class RunDatabase:
         :raises TestbedError: it cannot be made.
         """
         name = self._claims.take_another()
-        mark = Mark.make("left", self._fingerprint, label=label)
         with (
-            self.cluster.making(name, mark, self._template) as unfinished,
+            self.cluster.creating(
+                name, self._label(Kind.LEFT, title=label), self._template.name
+            ) as unfinished,
             closing(self.cluster.connect(unfinished)) as target,
         ):
             copy_rows(source, target)
         return self.cluster.url.set(database=name)
 
     def _clone(self, template: str) -> None:
-        self.cluster.clone(template, self.name, self._mark())
+        self.cluster.clone(template, self.name, self._own_label())
 
-    def _mark(self) -> Mark:
-        return Mark.make("kept" if self.keeping.reuse else "run", self._fingerprint)
+    def _own_label(self) -> Label:
+        return self._label(Kind.KEPT if self.keeping.reuse else Kind.RUN)
+
+    def _label(self, kind: Kind, *, title: str = "") -> Label:
+        return Label.create(kind, self._template.fingerprint, title=title)
 
     def _give_back(self) -> None:
         if self._resetter is not None:
@@ -165,7 +171,7 @@ class RunDatabase:
         :returns: the URL of a database that is kept.
         """
         with ExitStack() as last:
-            last.callback(self._let_go)
+            last.callback(self._held.close)
             if self._bounded:
                 bound_waits(self.connection(), None)
             self._give_back()
@@ -176,17 +182,10 @@ class RunDatabase:
         if self.keeping.reuse:
             return self.url
         if self.keeping.keep:
-            self.cluster.mark(self.name, Mark.make("left", self._fingerprint))
+            self.cluster.set_label(self.name, self._label(Kind.LEFT))
             return self.url
         self.cluster.drop(self.name)
         return None
-
-    def _let_go(self) -> None:
-        with ExitStack() as last:
-            last.callback(self.cluster.close)
-            if self._template:
-                # On a server of somebody else's, nothing stays that nobody asked for.
-                release_template(self.cluster, self._template, keep=self.target.embedded)
 
 
 def _nothing() -> None:
