@@ -158,7 +158,7 @@ class Sandbox:
                 last.callback(self._roll_back)
 
     def _roll_back(self) -> None:
-        end = self._rollback.outer.roll_back_all() if self._rollback is not None else None
+        end = self._rollback.roll_back_all() if self._rollback is not None else None
         if end is None:
             return
         self.database.horizons.add(end, self.test)
@@ -222,8 +222,8 @@ class Sandbox:
         with self._lock, ExitStack() as stack:
             if self._database is None or self._pid != os.getpid():
                 return None
-            if self._rollback is not None and self._rollback.outer.begun:
-                source = stack.enter_context(self._rollback.outer.looked_into())
+            if self._rollback is not None and self._rollback.begun:
+                source = stack.enter_context(self._rollback.looked_into())
             elif self.used:
                 cluster, name = self._database.cluster, self._database.name
                 source = stack.enter_context(closing(cluster.connect(name)))
@@ -327,4 +327,4 @@ class Sandbox:
     def _is_idle(self) -> bool:
         if self._database is None or self.used or self._database.layers:
             return False
-        return self._rollback is None or not self._rollback.outer.begun
+        return self._rollback is None or not self._rollback.begun
