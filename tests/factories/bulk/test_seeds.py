@@ -16,11 +16,11 @@ from factory.random import randgen
 from faker.generator import random as faker_random
 
 from flask_testbed.factories import Ago, Token
-from flask_testbed.factories.bulk import maker as run
+from flask_testbed.factories.bulk import children, create
 from flask_testbed.factories.bulk.chunks import chunk
 from flask_testbed.factories.bulk.chunks.chunk import Plan
 from flask_testbed.factories.bulk.nodes import drawn as nodes
-from flask_testbed.factories.bulk.nodes import parents as relations
+from flask_testbed.factories.bulk.nodes import pooled
 from flask_testbed.randomness import drawing_from, frozen, generator, reseed
 from tests.support.bulk_toys import (
     Cargo,
@@ -75,9 +75,9 @@ def clear() -> None:
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a few rows are several chunks, and pick from pools."""
-    for module in (chunk, run, relations):
+    for module in (chunk, create, children):
         monkeypatch.setattr(module, "CHUNK", 8, raising=True)
-    monkeypatch.setattr(nodes, "POOL", 5)
+    monkeypatch.setattr(pooled, "POOL", 5)
 
 
 @pytest.mark.usefixtures("toy", "small_chunks")
@@ -191,7 +191,7 @@ def test_the_streams_are_those_of_every_python() -> None:
             list(nodes.RandomTokens("t", Token()).fill(rows)),
             [f"{at:%d %H:%M:%S}" for at in nodes.MomentsAgo("a", AGO).fill(rows)],
             list(nodes.RandomIntegers("n", FuzzyInteger(1, 10**6)).fill(rows)),
-            list(nodes.Choices("c", FuzzyChoice("abcdefghij")).fill(rows)),
+            list(pooled.Choices("c", FuzzyChoice("abcdefghij")).fill(rows)),
         ]
     assert drawn == [
         ["1eefbbc2-9c99-4f99-8974-2b5a13597a08", "dd0bec2e-eaa4-45b3-9905-cc370db07995"],
