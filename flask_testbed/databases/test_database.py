@@ -16,7 +16,6 @@ from ..application.databases import database_of
 from ..application.guards import check_target
 from ..application.schema import Schema, find_schema
 from ..application.target import NAMES_OF_RUNS, target_of
-from ..application.unmanaged import Strays
 from ..errors import DatabaseError, RefusedError
 from ..postgres.cluster import Cluster
 from ..postgres.connecting import address
@@ -181,7 +180,7 @@ class TestDatabase:
         """
         with (
             self._cluster() as cluster,
-            self._held(Template(cluster, self._schema)) as template,
+            Template(cluster, self._schema).held() as template,
             cluster.temporary_clone(template.name) as name,
         ):
             yield cluster, name
@@ -208,21 +207,9 @@ class TestDatabase:
     def _find_all(self, cluster: Cluster) -> list[Database]:
         return cluster.find_all(re.escape(self.target.name) + NAMES_OF_RUNS)
 
-    @contextmanager
-    def _held(self, template: Template) -> Iterator[Database]:
-        """Hold a template, and redirect unmanaged engines while it is built."""
-        strays = Strays()
-        strays.databases.add(self._database)
-        strays.listen()
-        try:
-            with template.held() as found:
-                yield found
-        finally:
-            strays.ignore()
-
     def _clone(self, cluster: Cluster, template: Template, *, replacing: bool) -> Label:
         """Clone the template, and return the label of the clone."""
-        with self._held(template) as found:
+        with template.held() as found:
             tables = cluster.check_label(found).tables
             label = Label.create(Kind.KEPT, template.fingerprint, tables=tables)
             cluster.clone(template.name, self.target.name, label, replacing=replacing)
