@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from flask_testbed.isolation.rollback.set_config import configured_locally
+from flask_testbed.isolation.rollback.local_settings import names_in
 from flask_testbed.isolation.statements import Effects, effects_of
 
 
