@@ -140,6 +140,8 @@ class Savepoints:
         # The transaction that sent the last statement, while it is open.
         self._speaker: ApplicationTransaction | None = None
         self._spare = ""
+        # Whether READ ONLY is in force in a place that is forgotten.
+        self._read_only = False
         self._count = 0
 
     def __repr__(self) -> str:
@@ -193,20 +195,35 @@ class Savepoints:
         yield from self.settle()
         yield from self._recover_from(transaction)
         if transaction.state is not State.FAILED:
-            writes = self.catalog.writes(effects)
-            if effects.sets or self.catalog.calls_setter(effects):
-                settings = self.catalog.settings.union(mentioned())
-            else:
-                # A trigger may be what sets something.
-                settings = self.catalog.settings if writes else frozenset()
-            yield from self._take_turn(transaction, settings)
-            if writes:
-                self._note_write(transaction)
+            yield from self._take_turn(transaction, self._settings(effects, mentioned))
+            self._note(transaction, effects)
+
+    def _settings(
+        self, effects: Effects, mentioned: Callable[[], Collection[str]]
+    ) -> frozenset[str]:
+        """Return the names of settings that a statement may set locally."""
+        if effects.sets or self.catalog.calls_setter(effects):
+            return self.catalog.settings.union(mentioned())
+        # A trigger may be what sets something.
+        return self.catalog.settings if self.catalog.writes(effects) else frozenset()
+
+    def _note(self, transaction: ApplicationTransaction, effects: Effects) -> None:
+        """Take note of what a statement may do, before it is sent."""
         transaction.declares |= effects.declares
         transaction.read_only |= effects.read_only
         transaction.unclean |= effects.declares or effects.read_only
         transaction.nested |= "savepoint" in effects.words
-        self._speaker = transaction
+        if not self.catalog.writes(effects):
+            return
+        read_only = any(one.read_only for one in self._places if one is not transaction)
+        if (read_only or self._read_only) and not transaction.read_only:
+            raise refusal(
+                "A read-only transaction has set a savepoint or opened a cursor, and another one"
+                " writes."
+            )
+        transaction.state = State.WRITER
+        for after in self._places[self._places.index(transaction) + 1 :]:
+            after.covers = True
 
     def settle(self) -> RoundTrips:
         """Commit the last statement, if it was a transaction of its own."""
@@ -240,6 +257,8 @@ class Savepoints:
         unknown = settings.difference(transaction.before)
         if unknown:
             commands.append(read(unknown))
+        # From here on an error of the server is one of this transaction.
+        self._speaker = transaction
         if commands:
             answer = yield commands
             if unknown:
@@ -258,13 +277,12 @@ class Savepoints:
         reader = self._places[-1] if self._places else None
         if reader is None or reader is transaction or reader.state is not State.READER:
             return commands
-        if reader.declares and reader.read_only:
-            raise refusal("A read-only transaction has a cursor, while another goes on.")
         if reader.unclean and not reader.declares:
             commands.append(f"ROLLBACK TO {reader.savepoint}")
         self._give_up_place(reader)
         if reader.declares:
             self._spare = ""
+            self._read_only |= reader.read_only
         return commands
 
     def _give_up_place(self, transaction: ApplicationTransaction) -> None:
@@ -294,11 +312,6 @@ class Savepoints:
     def _next_name(self) -> str:
         self._count += 1
         return f"testbed_{self._count}"
-
-    def _note_write(self, transaction: ApplicationTransaction) -> None:
-        transaction.state = State.WRITER
-        for after in self._places[self._places.index(transaction) + 1 :]:
-            after.covers = True
 
     # Ends
 
@@ -397,7 +410,9 @@ class Savepoints:
             transaction.state = State.OVER
         self._open.clear()
         self._places.clear()
-        self._speaker, self._spare, self.lost, self.begun = None, "", "", False
+        self._speaker, self._spare = None, ""
+        self._read_only = self.begun = False
+        self.lost = ""
 
 
 def _over() -> IsolationError:
