@@ -13,7 +13,7 @@ from flask import Flask
 
 from ..application.databases import State
 from ..application.schema import Schema, build_schema
-from ..isolation.commit.reset import INSTALL, install
+from ..isolation.commit.install import INSTALL, install
 from ..postgres.cluster import TEMPLATE, Cluster, Found, Mark
 from ..postgres.connecting import Connection
 from .pruning import prune_templates

@@ -25,7 +25,7 @@ from ..application.unmanaged import Strays
 from ..databases.servers import cluster_of
 from ..errors import ServerError, TestbedWarning
 from ..isolation.commit.leaks import Leak
-from ..isolation.commit.reset import persist, put_sequences_back
+from ..isolation.commit.reset import persist, reset_sequences
 from ..isolation.commit.session_state import SessionChanges
 from ..isolation.mode import Mode
 from ..isolation.rollback.connection import Rollback, SharedConnection
@@ -167,7 +167,7 @@ class Sandbox:
             self._put_sequences_back()
 
     def _put_sequences_back(self) -> None:
-        persist(self.database.connection, put_sequences_back)
+        persist(self.database.connection, reset_sequences)
         self._moved = False
 
     def _put_rows_back(self) -> None:

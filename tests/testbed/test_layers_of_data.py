@@ -354,7 +354,7 @@ def large(engine: Engine) -> list[str]:
     with engine.connect() as connection:
         found = connection.execute(
             sa.text(
-                "SELECT name FROM flask_testbed.filled WHERE noted AND name <> 'public.country'"
+                "SELECT name FROM flask_testbed.restored_table WHERE watched AND name <> 'public.country'"
                 " ORDER BY 1"
             )
         )
