@@ -42,7 +42,7 @@ EFFECTS = (
 )
 _END = r"\b(?:THEN|PERFORM|SELECT|RETURN|LOOP|EXECUTE|UPDATE|SET)\b"
 CONDITION = re.compile(
-    rf"\b(?:WHERE|ON|HAVING|AND|OR|NOT)\b(?:(?!{_END})[^;]){{0,80}}?\b(?:{EFFECTS})\("
+    rf"\b(?:WHERE|ON|HAVING|AND|OR(?! REPLACE)|NOT)\b(?:(?!{_END})[^;]){{0,80}}?\b(?:{EFFECTS})\("
 )
 
 

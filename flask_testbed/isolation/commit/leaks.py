@@ -20,9 +20,17 @@ ORDER BY t.name
 # How many rows are in a table that was empty, and the transaction that wrote the last of them.
 _COUNT = "SELECT count(*), max(xmin::text::bigint), 0 FROM ONLY {table}"
 
-# The same for a table that had rows, and how many of those are missing. A row counts as often as it
-# is there. Rows are compared as text, since some types have no equality; and hashed, so that a
-# million of them take little memory.
+# Whether a table that had rows has others now. Rows are compared as text, since some types have no
+# equality; and hashed, so that a million of them are compared in a second and in little memory.
+_DIFFERS = """
+SELECT
+    (SELECT ROW(count(*), sum(hashtextextended(ROW({columns})::text, 0))) FROM ONLY {table})
+    IS DISTINCT FROM
+    (SELECT ROW(count(*), sum(hashtextextended(ROW({columns})::text, 0))) FROM {copy})
+"""
+
+# How many rows are in such a table that were not, the transaction that wrote the last of them, and
+# how many are missing. A row counts as often as it is there.
 _COMPARE = """
 SELECT sum(greatest(surplus, 0))::bigint, max(writer) FILTER (WHERE surplus > 0),
     sum(greatest(-surplus, 0))::bigint
@@ -95,9 +103,12 @@ def _leaks(connection: Connection, horizons: Horizons) -> Iterator[Leak]:
     for table, columns, copy in connection.execute(_TABLES).fetchall():
         # The server has quoted the names.
         parts = {"table": table, "columns": columns or "", "copy": copy or ""}
-        query = sql.SQL(_COUNT if copy is None else _COMPARE).format(
-            **{name: sql.SQL(part) for name, part in parts.items()}
-        )
-        [(added, last, missing)] = connection.execute(query).fetchall()
+        names = {name: sql.SQL(part) for name, part in parts.items()}
+        if copy is not None:
+            [(differs,)] = connection.execute(sql.SQL(_DIFFERS).format(**names)).fetchall()
+            if not differs:
+                continue
+        compare = sql.SQL(_COUNT if copy is None else _COMPARE).format(**names)
+        [(added, last, missing)] = connection.execute(compare).fetchall()
         if added or missing:
             yield Leak(table, added, missing, horizons.test_of(last) if last else None)
