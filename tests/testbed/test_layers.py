@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ORDER = [
     "errors",
     "randomness",
+    "_compat",
     "embedded",
     "postgres",
     "isolation",
