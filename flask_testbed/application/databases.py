@@ -64,7 +64,12 @@ class AppDatabase:
         return self.routes[self.bind]
 
     def redirect(self, destination: Destination, *, to_test: bool) -> None:
-        """Redirect all engines of this database. Parameters as of :meth:`.Route.redirect`."""
+        """Redirect all engines of this database. Parameters as of :meth:`.Route.redirect`.
+
+        A database that is redirected to a test database stays so: nothing leads back to another.
+        """
+        if self.route.is_test and not to_test:
+            return
         for route in self.routes.values():
             route.redirect(destination, to_test=to_test)
             # What is in the pool leads to the application's own database.

@@ -159,14 +159,14 @@ class Gate:
                 raise DisconnectionError("a connection to another database")
             if tracked.destination is not None:
                 tracked.destination.checked_out(tracked)
+        tracked.is_out = True
 
     def checked_in(self, connection: Any, record: ConnectionPoolEntry) -> None:
         """Note that a connection has come back to its pool."""
         tracked = record.info.get(KEY)
         if tracked is None or connection is None:  # it was invalidated
             return
-        if tracked.destination is not None:
-            tracked.destination.checked_in(tracked)
+        tracked.is_out = False
         if tracked.given_up:
             # Its pool may be forgotten, and would not close it.
             connection.close()
@@ -175,6 +175,7 @@ class Gate:
         """Forget a connection."""
         tracked = record.info.get(KEY)
         if tracked is not None and tracked.route is not None:
+            tracked.is_out = False
             tracked.route.closed(tracked)
 
     # Parts
@@ -210,13 +211,14 @@ class Gate:
         own listener to ``do_connect``.
         """
         place = _place_of(tracked.connection)
-        if place is None or _is_meant(place, tracked.place):
+        if place is None:
             return ""
-        for database in list(self._databases):
-            if database.is_alive and database.route.is_redirected and tracked.place is None:
-                if is_same_place(place, connect_parameters(database.own_url)):
-                    return _misled_message(place, "a test database")
-        return _misled_message(place, tracked.place["dbname"]) if tracked.place else ""
+        if tracked.place is not None:
+            return "" if _is_same(place, tracked.place) else _misled_message(place)
+        redirected = (one for one in list(self._databases) if one.is_alive)
+        owns = [one.own_url for one in redirected if one.route.is_redirected]
+        misled = any(is_same_place(place, connect_parameters(own)) for own in owns)
+        return _misled_message(place) if misled else ""
 
 
 #: The gate of this process. SQLAlchemy's events are those of the whole process, too.
@@ -235,27 +237,24 @@ def _check_driver(dialect: Dialect) -> None:
 def _place_of(connection: Any) -> dict[str, Any] | None:
     """Where a connection of libpq leads, or None for a connection of another kind."""
     info = getattr(connection, "info", None)
-    if not hasattr(info, "dbname") or not hasattr(info, "host"):
+    if info is None or not hasattr(info, "dbname"):
         return None
     return {"dbname": info.dbname, "host": info.host, "port": info.port}
 
 
-def _is_meant(place: dict[str, Any], meant: dict[str, Any] | None) -> bool:
+def _is_same(place: dict[str, Any], meant: dict[str, Any]) -> bool:
     """Whether a connection leads where it was meant to lead."""
-    if meant is None:
-        return False
-    if place["dbname"] != meant.get("dbname"):
-        return False
     # Equal words need no look at the network.
-    same = place["host"] == meant.get("host") and str(place["port"]) == str(meant.get("port"))
-    return same or is_same_place(place, meant)
+    if all(str(place[key]) == str(meant[key]) for key in ("dbname", "host", "port")):
+        return True
+    return is_same_place(place, meant)
 
 
-def _misled_message(place: dict[str, Any], meant: str) -> str:
+def _misled_message(place: dict[str, Any]) -> str:
     return (
-        f"Refused: an engine has connected to the database {place['dbname']!r} on"
-        f" {place['host']}:{place['port']}, although the testbed redirects it (meant: {meant})."
-        " Something of the application's own decides where its engine connects: a 'creator' or a"
-        " 'pool' in SQLALCHEMY_ENGINE_OPTIONS, or a listener to do_connect. Leave it out in tests,"
-        " or let it use the parameters that it is given."
+        f"Refused: an engine of the application has connected to the database {place['dbname']!r}"
+        f" on {place['host']}:{place['port']}, although the testbed redirects it. Something of the"
+        " application's own decides where its engine connects: a 'creator' or a 'pool' in"
+        " SQLALCHEMY_ENGINE_OPTIONS, or a listener to do_connect. Leave it out in tests, or let it"
+        " use the parameters that it is given."
     )

@@ -30,7 +30,7 @@ is_detour: ContextVar[bool] = ContextVar("flask_testbed_is_detour", default=Fals
 
 
 class Destination:
-    """A database that routes lead to. The methods are called in the order of a connection's life."""
+    """A database that routes lead to. Its methods stand in the order of a connection's life."""
 
     def url(self) -> URL:
         """Create the database if need be, and return its URL."""
@@ -48,9 +48,6 @@ class Destination:
 
         :raises DisconnectionError: it does not fit any more; the pool connects anew.
         """
-
-    def checked_in(self, tracked: TrackedConnection) -> None:
-        """Note that a connection has come back to its pool."""
 
 
 @dataclass(eq=False, slots=True, weakref_slot=True)
@@ -145,7 +142,8 @@ class Route:
         shown, pool = self.engine.url, self.engine.pool
         self.engine.pool = temporary = pool.recreate()
         self._detour.url = self.engine.url = url
-        self._detour.opened = opened = []
+        opened: list[Any] = []
+        self._detour.opened = opened
         token = is_detour.set(True)
         try:
             yield

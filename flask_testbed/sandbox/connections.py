@@ -48,7 +48,6 @@ class Connections:
             # What was set while it was made, belongs to it.
             tracked.was_out = True
             self._changes.forget(tracked.connection)
-        tracked.is_out = True
 
     @property
     def in_use(self) -> bool:

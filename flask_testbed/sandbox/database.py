@@ -25,8 +25,8 @@ from ..isolation.commit.reset import (
     reset,
 )
 from ..isolation.commit.row_copy import AnyConnection, copy_rows
-from ..postgres.cluster import Mark
 from ..isolation.rollback.connection import Rollback
+from ..postgres.cluster import Mark
 from ..postgres.connecting import Connection, address
 from .connections import Connections
 from .names import Claims, Keeping
