@@ -18,6 +18,7 @@ from tests.support.paths import ROOT
 ORDER = [
     "errors",
     "randomness",
+    "_compat",
     "embedded",
     "postgres",
     "isolation",
