@@ -19,7 +19,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import DisconnectionError
 
-from ..embedded.parameters import shield
+from ..embedded.parameters import ignore_environment
 from ..errors import SettingsError
 from ..postgres.connecting import connect_parameters
 
@@ -165,7 +165,7 @@ def redirect(parameters: dict[str, Any], own: URL, url: URL) -> None:
     for key in (*connect_parameters(own), "hostaddr", "host", "port", "service"):
         parameters.pop(key, None)
     parameters.update(connect_parameters(url))
-    shield(parameters)
+    ignore_environment(parameters)
 
 
 def _share_nothing(parameters: dict[str, Any]) -> None:

@@ -39,7 +39,7 @@ def prune(
     runs = cluster.find_marked("run")
     dropped += [found for found in runs if cluster.drop_if_free(found)]
     dropped += prune_templates(cluster, current, keep=keep, days=days)
-    abandoned = cluster.server.drop_abandoned() if cluster.server is not None else []
+    abandoned = cluster.server.drop_leftovers() if cluster.server is not None else []
     return [_pruned(found) for found in sorted(dropped, key=lambda found: found.name)] + [
         Pruned(str(home), "server without a project", "", "") for home in abandoned
     ]
