@@ -194,7 +194,7 @@ def test_the_development_database_comes_back(project: Project) -> None:
     restored = project.run(*flask, *RESTORE, option, "--yes")
 
     assert saved.status == 0, saved.text
-    unasked.assert_says("Refused: Replace all that is in 'toy' now?", "--yes")
+    unasked.assert_says("Refused: Replace the content of 'toy'?", "--yes")
     assert restored.status == 0, restored.text
     assert project.run("say.py").out == "['first']\n"
     listed = json.loads(project.run(*flask, "test-db", "snapshot", "list", option, "--json").out)

@@ -69,7 +69,7 @@ def test_create_again_finds_it_and_leaves_it(stock: Stock, toys: Toys, shop: Fla
     outcome = toys.run(shop, "test-db", "create")
 
     assert outcome.status == 0
-    assert outcome.out.startswith("own_test is there already, with the current schema")
+    assert outcome.out.startswith("own_test exists already, with the current schema")
     assert titles(stock) == ["kept"]
 
 
@@ -126,7 +126,7 @@ def test_status_is_a_table(stock: Stock, toys: Toys, shop: Flask) -> None:
     with stock.connect("own_test"):
         shown = toys.run(shop, "test-db", "status")
 
-    assert nothing.out == "There is no own_test. Make it with: flask test-db create\n"
+    assert nothing.out == "There is no own_test. Create it with: flask test-db create\n"
     headings, row = shown.out.splitlines()
     assert re.split(r" {2,}", headings) == (
         ["database", "kind", "schema", "made by", "age", "MB", "used by"]
@@ -185,7 +185,7 @@ def test_url_on_the_embedded_server_says_that_it_must_be_up(toys: Toys) -> None:
 
     assert outcome.status == 0
     assert re.fullmatch(r"postgresql://postgres@/toy_test\?host=\S+\n", outcome.out)
-    assert outcome.err == "The embedded server is up only while used: flask test-db serve\n"
+    assert outcome.err == "The embedded server runs only while it is used: flask test-db serve\n"
 
 
 def test_url_never_prints_the_password(stock: Stock, toys: Toys, shop: Flask) -> None:
@@ -193,7 +193,7 @@ def test_url_never_prints_the_password(stock: Stock, toys: Toys, shop: Flask) ->
 
     assert outcome.status == 0
     assert_no_password(outcome, stock.password)
-    assert outcome.err == "The password is left out: give it with PGPASSWORD.\n"
+    assert outcome.err == "The password is left out: set PGPASSWORD.\n"
 
 
 @pytest.mark.parametrize("command", sorted(database_commands.test_db.commands))
@@ -260,7 +260,7 @@ def test_manage_and_flask_agree_and_test_leaves_nothing(project: Project, stock:
     dropped = project.run("-m", "flask", "test-db", "drop", **environment)
 
     assert created.out.startswith("Created own_test on ")
-    assert found.out.startswith("own_test is there already, with the current schema")
+    assert found.out.startswith("own_test exists already, with the current schema")
     assert dropped.out == "Dropped own_test.\n"
     assert stock.databases() == before
 
