@@ -46,7 +46,7 @@ def test_what_was_saved_comes_back_as_often_as_one_likes(
     assert restored.out.startswith("Restored the snapshot before of own_test, in ")
     # Its sequences are those of then, and it is a test database as it was.
     assert stock.rows("SELECT nextval('book_id_seq')", "own_test") == [2]
-    assert toys.run(shop, "test-db", "create").out.startswith("own_test is there already")
+    assert toys.run(shop, "test-db", "create").out.startswith("own_test exists already")
 
 
 def test_a_snapshot_is_listed_and_dropped(stock: Stock, toys: Toys, shop: Flask) -> None:
