@@ -119,7 +119,7 @@ class EmbeddedServer:
         if self._use is not None:
             os.close(self._use)
             self._use = None
-            logger.debug("released %r", self)
+            logger.debug("released %s", self.home)
 
     def drop_leftovers(self) -> list[Path]:
         """Delete the test servers in memory whose projects were deleted, and return their homes."""
@@ -136,7 +136,7 @@ class EmbeddedServer:
         except BaseException:
             self.release()
             raise
-        logger.debug("using %r", self)
+        logger.debug("using %s", self.home)
 
     def _ensure_running(self) -> None:
         """Create the server and start it, as far as another process has not done so."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import stat
@@ -131,6 +132,21 @@ def test_it_starts_at_first_use_and_stops_with_its_last_user(server: EmbeddedSer
     second.release()
 
     wait_for(lambda: not is_up(server), "the server to stop")
+
+
+def test_it_logs_what_it_does_and_shows_its_state(
+    server: EmbeddedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "flask_testbed.embedded")
+
+    server.start()
+    assert repr(server) == f"<EmbeddedServer for test in {str(server.home)!r}, started>"
+    server.release()
+
+    assert repr(server) == f"<EmbeddedServer for test in {str(server.home)!r}, released>"
+    started, *others = [message for message in caplog.messages if "created" not in message]
+    assert started.startswith("started PostgreSQL ")
+    assert others == [f"using {server.home}", f"released {server.home}"]
 
 
 def test_two_processes_that_start_it_at_once_share_it(server: EmbeddedServer) -> None:

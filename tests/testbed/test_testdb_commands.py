@@ -14,6 +14,7 @@ import pytest
 from flask import Flask
 
 from flask_testbed.cli import test_db as database_commands
+from flask_testbed.cli.test import pytest_arguments
 from flask_testbed.databases.servers import cluster_of
 from flask_testbed.databases.test_database import TestDatabase
 from flask_testbed.postgres.cluster import TEMPLATE, UNFINISHED, Mark
@@ -302,3 +303,15 @@ def test_serve_keeps_the_embedded_server_up_until_ctrl_c(project: Project) -> No
 
 def test_serve_on_another_server_says_that_there_is_nothing_to_do(toys: Toys, shop: Flask) -> None:
     toys.run(shop, "test-db", "serve").assert_says("There is nothing to serve", "127.0.0.1:")
+
+
+def test_the_integration_tests_are_run_unless_a_path_is_given(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert pytest_arguments(("-x",))[2:] == ["-x"]
+
+    (tmp_path / "tests" / "integration").mkdir(parents=True)
+
+    assert pytest_arguments(("-x",))[2:] == ["-x", "tests/integration"]
+    assert pytest_arguments(("tests::test_it", "-x"))[2:] == ["tests::test_it", "-x"]
