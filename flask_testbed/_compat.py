@@ -7,12 +7,14 @@ There is a section for each library. Each entry names the version that it was se
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 from weakref import ref
 
 import psycopg
 from psycopg import errors, pq
 from psycopg.adapt import AdaptersMap
+
+T = TypeVar("T")
 
 # psycopg
 
@@ -113,9 +115,7 @@ class BorrowingConnection(psycopg.Connection[Any]):
 def forget_prepared(connection: psycopg.Connection[Any]) -> None:
     """Forget what was prepared, as a rollback of psycopg's own does. psycopg 3.3."""
     connection._prepared.clear()
-from typing import Any, TypeVar
 
-T = TypeVar("T")
 
 # Werkzeug
 

@@ -128,7 +128,7 @@ MOMENTS = [
 
 #: On an embedded server of one's own.
 EMBEDDED_MOMENTS = [
-    Moment("server: being made", CREATE, f"{_EMBEDDED}:give", "after"),
+    Moment("server: being made", CREATE, "flask_testbed.embedded.initdb:give", "after"),
     Moment("server: starting", CREATE, f"{_EMBEDDED}:EmbeddedServer._run_keeper"),
     Moment("server: started", CREATE, f"{_EMBEDDED}:EmbeddedServer._run_keeper", "after"),
     Moment("template: tables made, no label", CREATE, "flask_testbed.databases.template:install"),
