@@ -151,7 +151,7 @@ def check(ignore: tuple[str, ...], as_json: bool) -> None:
       flask test-db check --ignore 'audit_*'
     """
     from ..databases.differences import check, describe_source
-    from ..factories.base import factories_of
+    from ..factories.registry import factories_of
 
     app = current_app._get_current_object()  # type: ignore[attr-defined]
     checked = check(app, ignore, factories_of(app))

@@ -270,4 +270,4 @@ def _own_values(fixture: Fixture, seed: int) -> Iterator[None]:
 def _forget_numbers(fixture: Fixture) -> None:
     randomness = sys.modules.get("flask_testbed.randomness")
     if randomness is not None:
-        randomness.stream.reserved.pop(fixture, None)
+        randomness.stream.release(fixture)

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session, class_mapper
 from ..application.databases import attach
 from ..application.target import is_production
 from ..errors import NotEmptyError, RefusedError, SeedError
-from ..factories.base import writing_to
+from ..factories.sessions import writing_to
 from ..postgres.connecting import without_secrets
 from ..postgres.labels import Mark
 from ..randomness import frozen, reseed

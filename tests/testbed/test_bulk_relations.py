@@ -12,8 +12,7 @@ import sqlalchemy as sa
 
 from flask_testbed.errors import BulkError, FactoryError
 from flask_testbed.factories import KeyOf, RelatedBatch, SharedParent
-from flask_testbed.factories.bulk import Keys, from_rows
-from flask_testbed.factories.bulk import maker as run
+from flask_testbed.factories.bulk import Keys, create, from_rows
 from flask_testbed.randomness import reseed
 from tests.testbed.bulk_toys import (
     Port,
@@ -190,7 +189,7 @@ def test_children_see_their_elder_siblings() -> None:
 def test_children_of_given_parents_see_their_elder_siblings(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "CHUNK", 4)
+    monkeypatch.setattr(create, "CHUNK", 4)
     ships = [ShipFactory(port=None), ShipFactory(port=None)]
     SailorFactory(ship=ships[0])
     keys = Keys(Ship)

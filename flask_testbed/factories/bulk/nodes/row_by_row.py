@@ -7,15 +7,14 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ....randomness import drawing_from
-from ..chunks.chunk import Chunk, Node, Selection, evaluated
-from ..chunks.values import (
-    Listed,
-    Values,
-)
+from ..chunks.chunk import Chunk, Selection
+from ..chunks.compiled import ColumnNode
+from ..chunks.steps import evaluate
+from ..chunks.values import Listed, Values
 
 
-class RowByRow(Node):
-    """Evaluates one row after another, with random streams of its own."""
+class RowByRow(ColumnNode):
+    """Evaluates a declaration for one row after another, with random streams of its own."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -24,20 +23,20 @@ class RowByRow(Node):
         values: list[Any] = []
         with drawing_from(chunk.stream(self.name)):
             if not isinstance(chunk, Selection):
-                chunk.growing(values)
+                chunk.publish(values)
             for value in self.each(chunk):
                 values.append(value)
-                chunk.at = len(values)
-        chunk.at = 0
+                chunk.current = len(values)
+        chunk.current = 0
         return Listed(values)
 
     @abstractmethod
     def each(self, chunk: Chunk) -> Iterable[Any]:
-        """The values, one by one."""
+        """Yield the values, one by one."""
 
 
 class Calls(RowByRow):
-    """A function of nothing."""
+    """A function without parameters."""
 
     def __init__(self, name: str, function: Callable[[], Any]) -> None:
         super().__init__(name)
@@ -55,7 +54,7 @@ class RowFunction(RowByRow):
         self.function = function
 
     def each(self, chunk: Chunk) -> Iterable[Any]:
-        return map(self.function, map(chunk.stub, range(len(chunk))))
+        return map(self.function, map(chunk.partial_row, range(len(chunk))))
 
 
 class Numbered(RowByRow):
@@ -77,11 +76,11 @@ class NumberedRowFunction(RowByRow):
         self.function = function
 
     def each(self, chunk: Chunk) -> Iterable[Any]:
-        return map(self.function, map(chunk.stub, range(len(chunk))), chunk.sequences)
+        return map(self.function, map(chunk.partial_row, range(len(chunk))), chunk.sequences)
 
 
 class Native(RowByRow):
-    """Whatever else was declared: factory_boy evaluates it, as for a single row."""
+    """Any other declaration: factory_boy evaluates it, as for a single row."""
 
     def __init__(self, name: str, declaration: Any, context: Mapping[str, Any]) -> None:
         super().__init__(name)
@@ -90,4 +89,4 @@ class Native(RowByRow):
 
     def each(self, chunk: Chunk) -> Iterable[Any]:
         for at in range(len(chunk)):
-            yield evaluated(chunk, at, self.declaration, self.context)
+            yield evaluate(chunk, at, self.declaration, self.context)
