@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from benchmarks.peers.models import INSTANCE, Shelf, add_tables, db, make_app
 from benchmarks.peers.runner import Test
-from flask_testbed.application.databases import attach
+from flask_testbed.application.databases import database_of
 from flask_testbed.application.target import target_of
 from flask_testbed.embedded.server import EmbeddedServer
 from flask_testbed.isolation.mode import Mode
@@ -102,11 +102,11 @@ def bare(tables: int) -> Cases:
 def _sandbox(mode: Mode, tables: int) -> Cases:
     add_tables(tables)
     app = make_app()
-    state = attach(app)
-    sandbox = Sandbox(app, state, target_of(app, state))
+    database = database_of(app)
+    sandbox = Sandbox(database, target_of(database))
     sandbox.mode = mode
-    sandbox.redirect(app, state)
-    engine = state.route.engine
+    sandbox.redirect(database)
+    engine = database.route.engine
 
     def test(number: int) -> None:
         one_test(engine, number)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import WeakSet
 
-from flask import Flask
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Engine
 
 from ..errors import SettingsError
 from ..postgres.addresses import is_same_place
 from ..postgres.connecting import connect_parameters
-from .databases import State
+from .databases import AppDatabase
 from .routes import ROUTED, Route
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ class Strays:
     """
 
     def __init__(self) -> None:
-        self.states: WeakKeyDictionary[Flask, State] = WeakKeyDictionary()
+        self.databases: WeakSet[AppDatabase] = WeakSet()
 
     def listen(self) -> None:
         """Begin, for every engine of the process."""
@@ -46,10 +45,10 @@ class Strays:
             return None
         # psycopg 2 and 3 say dbname, others database.
         place = {"dbname": parameters.get("database"), **parameters}
-        for app, state in list(self.states.items()):
-            for url in (state.own_url, state.configured(app)):
+        for database in [one for one in self.databases if one.is_alive]:
+            for url in (database.own_url, database.configured):
                 if is_same_place(place, connect_parameters(url)):
-                    return _lead_to(state.route, url, dialect, parameters)
+                    return _lead_to(database.route, url, dialect, parameters)
         return None
 
 

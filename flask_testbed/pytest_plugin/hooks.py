@@ -23,7 +23,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import URL, Engine
 from sqlalchemy.pool import Pool
 
-from ..application.databases import State, attach, attach_all
+from ..application.databases import AppDatabase, database_of, databases_of
 from ..application.target import target_of
 from ..errors import IsolationError, TestbedError
 from ..postgres.connecting import shown
@@ -124,26 +124,25 @@ class Session:
             # Its session may hold a connection to the application's own database.
             app.extensions["sqlalchemy"].session.remove()
         try:
-            places = [(state, self._sandbox(app, state)) for state in attach_all(app)]
+            places = [(database, self._sandbox(database)) for database in databases_of(app)]
         except TestbedError as error:
             self._stop(error)
-        for state, sandbox in places:
-            sandbox.redirect(app, state)
-            for route in state.routes.values():
+        for database, sandbox in places:
+            sandbox.redirect(database)
+            for route in database.routes.values():
                 route.to_test = partial(self._resolve, sandbox.url)
         isolate_requests(app)
         self._applications.add(app)
         self._new.append(app)
 
-    def _sandbox(self, app: Flask, state: State) -> Sandbox:
+    def _sandbox(self, database: AppDatabase) -> Sandbox:
         """The sandbox of an application's database; those with the same models share one."""
-        target = target_of(app, state)
-        key = (target.url.render_as_string(hide_password=False), id(state.db), state.bind)
+        target = target_of(database)
+        key = (target.url.render_as_string(hide_password=False), id(database.db), database.bind)
         if key not in self._sandboxes:
             keeping = Keeping(*map(self._option, ("reuse_db", "create_db", "keep_db")))
             self._sandboxes[key] = Sandbox(
-                app,
-                state,
+                database,
                 target,
                 worker=_worker(self._config),
                 keeping=keeping,
@@ -346,15 +345,15 @@ class Session:
     def _release_new(self) -> None:
         """Close the pools of the applications that the test has made, which may end with it."""
         while self._new:
-            for state in attach_all(self._new.pop()):
-                state.dispose()
+            for database in databases_of(self._new.pop()):
+                database.dispose()
 
     def _end_outer_session(self) -> None:
         """Close the session of a context that outlives the test, as that of ``manage.py test``."""
         if has_app_context():
             app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
             if app in self._applications:
-                attach(app).db.session.remove()
+                database_of(app).db.session.remove()
 
 
 def _uses_postgresql(app: Flask) -> bool:

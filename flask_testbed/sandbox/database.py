@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 
-from flask import Flask
 from sqlalchemy.engine import URL
 
-from ..application.databases import State
+from ..application.databases import AppDatabase
 from ..application.guards import check_target
 from ..application.schema import Schema, find_schema
 from ..application.target import Target
@@ -28,8 +27,7 @@ class RunDatabase:
 
     Constructing it makes the database.
 
-    :param app: the application whose schema it has.
-    :param state: what the testbed knows of its database.
+    :param app_database: the database of the application whose schema it has.
     :param target: where it is, and its name.
     :param worker: of pytest-xdist, empty in a run of one process.
     :param keeping: what outlives the process.
@@ -37,7 +35,7 @@ class RunDatabase:
     """
 
     def __init__(
-        self, app: Flask, state: State, target: Target, worker: str, keeping: Keeping
+        self, app_database: AppDatabase, target: Target, worker: str, keeping: Keeping
     ) -> None:
         check_target(target)
         self.target = target
@@ -52,18 +50,18 @@ class RunDatabase:
         self._resetter: Connection | None = None
         self._bounded = False
         try:
-            self._open(app, state)
+            self._open(app_database)
         except BaseException:
             with ExitStack() as last:
                 last.callback(self._let_go)
                 self._give_back()
             raise
 
-    def _open(self, app: Flask, state: State) -> None:
+    def _open(self, app_database: AppDatabase) -> None:
         self._claims.check()
         self._claims.drop_leftovers()
-        self.schema: Schema = find_schema(app, state)
-        self._template = hold_template(app, state, self.cluster, self.schema).name
+        self.schema: Schema = find_schema(app_database)
+        self._template = hold_template(app_database, self.cluster, self.schema).name
         self._fingerprint = full_fingerprint(self.cluster, self.schema)
         self.name, is_there = self._claims.take(self._fingerprint)
         if is_there:

@@ -12,13 +12,12 @@ from typing import Any
 from weakref import WeakSet
 
 import psycopg
-from flask import Flask
 from sqlalchemy import event
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import Pool
 
-from ..application.databases import State
+from ..application.databases import AppDatabase
 from ..application.schema import find_schema
 from ..application.target import Target
 from ..application.unmanaged import Strays
@@ -42,8 +41,7 @@ class Sandbox:
 
     Constructing it connects to nothing.
 
-    :param app: the application whose schema it has.
-    :param state: what the testbed knows of that application.
+    :param app_database: the database of the application whose schema it has.
     :param target: where it is, and its name.
     :param worker: of pytest-xdist (``gw0``), empty in a run of one process.
     :param keeping: what outlives the process.
@@ -51,8 +49,7 @@ class Sandbox:
         the same schema gives it away: an application that each test makes anew needs no clone.
     """
 
-    app: Flask
-    state: State
+    app_database: AppDatabase
     target: Target
     worker: str = ""
     keeping: Keeping = field(default_factory=Keeping)
@@ -102,23 +99,23 @@ class Sandbox:
             assert self._database is not None
             return self._database
 
-    def redirect(self, app: Flask, state: State) -> None:
+    def redirect(self, app_database: AppDatabase) -> None:
         """Send an application's engines here. The database is made when one first connects."""
         self._watch()
-        for route in state.routes.values():
+        for route in app_database.routes.values():
             route.to_test = self.url
             route.share = self._share
             # What is in the pool leads to the application's own database.
             route.engine.dispose()
-        self._strays.states[app] = state
+        self._strays.databases.add(app_database)
         name = self.name or self.target.name
-        self._show(app, state, cluster_of(self.target).url.set(database=name))
+        self._show(app_database, cluster_of(self.target).url.set(database=name))
 
-    def _show(self, app: Flask, state: State, url: URL) -> None:
+    def _show(self, app_database: AppDatabase, url: URL) -> None:
         """Let nobody who looks at the engine or the configuration find the application's own."""
-        for route in state.routes.values():
+        for route in app_database.routes.values():
             route.engine.url = url
-        state.configure(app, url)
+        app_database.configure(url)
 
     def url(self) -> URL:
         """Where the database is. Makes it, if it is not there yet.
@@ -254,8 +251,8 @@ class Sandbox:
     def _disconnect(self) -> None:
         """Give back all connections: those that are out, when they come in."""
         self._given_up.update(self._out)
-        for state in list(self._strays.states.values()):
-            state.dispose()
+        for app_database in list(self._strays.databases):
+            app_database.dispose()
         if self._rollback is not None:
             self._rollback.close()
 
@@ -305,16 +302,16 @@ class Sandbox:
     def _open(self) -> None:
         self._watch()
         self._database = self._inherited() or RunDatabase(
-            self.app, self.state, self.target, self.worker, self.keeping
+            self.app_database, self.target, self.worker, self.keeping
         )
         self._database.disconnect = self._disconnect
-        for app, state in list(self._strays.states.items()):
-            self._show(app, state, self._database.url)
+        for app_database in [one for one in self._strays.databases if one.is_alive]:
+            self._show(app_database, self._database.url)
 
     def _inherited(self) -> RunDatabase | None:
         """The database of a sibling that is done with it, if it has the same schema."""
         idle = [one for one in self.siblings() if one.target == self.target and one._is_idle]
-        schema = find_schema(self.app, self.state) if idle else None
+        schema = find_schema(self.app_database) if idle else None
         for one in idle:
             if one._database is not None and one._database.schema == schema:
                 one._disconnect()

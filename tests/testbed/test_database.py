@@ -14,7 +14,7 @@ import pytest
 from flask import Flask
 from sqlalchemy.engine import make_url
 
-from flask_testbed.application.databases import attach
+from flask_testbed.application.databases import database_of
 from flask_testbed.application.schema import find_schema
 from flask_testbed.application.target import target_of
 from flask_testbed.databases import template
@@ -74,7 +74,7 @@ def migrated(toys: Toys, uri: str, migrations: Path) -> Flask:
 
 
 def fingerprint(app: Flask) -> str:
-    return find_schema(app, attach(app)).fingerprint
+    return find_schema(database_of(app)).fingerprint
 
 
 def mark_of(stock: Stock, name: str = "own_test") -> Mark:
@@ -299,17 +299,17 @@ def test_who_looked_before_a_template_was_there_does_not_wait_for_its_users(
 ) -> None:
     """The users hold it as long as their run lasts."""
     app = toys.app(stock.url("own"))
-    state = attach(app)
-    schema = find_schema(app, state)
+    database = database_of(app)
+    schema = find_schema(database)
     url = make_url(stock.url("own"))
     with closing(Cluster(url, "x")) as first, closing(Cluster(url, "x")) as second:
-        held = template.hold_template(app, state, first, schema)
+        held = template.hold_template(database, first, schema)
         name = held.name
         second.connection.execute("SET lock_timeout = '1s'")
         looks = iter([None, held])
         monkeypatch.setattr(template, "_find", lambda *_: next(looks))
 
-        assert template.hold_template(app, state, second, schema) is held
+        assert template.hold_template(database, second, schema) is held
 
         monkeypatch.undo()
         template.release_template(first, name, keep=False)
@@ -320,12 +320,12 @@ def test_who_looked_before_a_template_was_there_does_not_wait_for_its_users(
 
 def test_a_run_keeps_its_name_also_while_nobody_is_connected(stock: Stock, toys: Toys) -> None:
     app = toys.app(stock.url("own"))
-    state = attach(app)
+    database = database_of(app)
     before = stock.databases()
     with closing(Cluster(make_url(stock.url("own")), "x")) as other:
         assert other.try_lock("own_test")
-        sandbox = Sandbox(app, state, target_of(app, state))
-        sandbox.redirect(app, state)
+        sandbox = Sandbox(database, target_of(database))
+        sandbox.redirect(database)
         try:
             assert sandbox.url().database == "own_test_2"
             # What it makes beside its database must not take that one's name either.

@@ -14,7 +14,7 @@ from flask import Flask
 from sqlalchemy import text
 
 from flask_testbed import SettingsError, Testbed
-from flask_testbed.application.databases import attach
+from flask_testbed.application.databases import database_of
 from flask_testbed.application.schema import find_schema
 from tests.testbed.conftest import Project, Stock, Toys
 from tests.testbed.test_database import MIGRATION, write_migrations
@@ -51,7 +51,7 @@ def hooked(app: Flask, folder: Path, source: str = MODULE) -> Flask:
 
 
 def fingerprint(app: Flask) -> str:
-    return find_schema(app, attach(app)).fingerprint
+    return find_schema(database_of(app)).fingerprint
 
 
 def test_extensions_and_hooks_are_in_the_database(stock: Stock, toys: Toys, tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_migrations_may_be_in_several_folders(toys: Toys, tmp_path: Path) -> Non
     )
     app = toys.app("postgresql://h/own")
     flask_migrate.Migrate(app, app.extensions["sqlalchemy"], directory=str(migrations))
-    before = find_schema(app, attach(app))
+    before = find_schema(database_of(app))
     assert before.source == "migrations"
 
     (other / "1_shelf.py").write_text((other / "1_shelf.py").read_text() + "\n")

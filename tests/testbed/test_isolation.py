@@ -22,7 +22,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
 from flask_testbed import TestbedWarning, development_url
-from flask_testbed.application.databases import attach
+from flask_testbed.application.databases import database_of
 from flask_testbed.application.hooks import Hooks, set_hooks
 from flask_testbed.application.target import target_of
 from flask_testbed.embedded.server import EmbeddedServer
@@ -106,10 +106,10 @@ def sandbox(request: pytest.FixtureRequest, init_app: Callable[..., None]) -> It
             request.getfixturevalue("ordinary")
             patch.delenv("TEST_DATABASE_URL", raising=False)
         app = make_app(request.param)
-        state = attach(app)
+        database = database_of(app)
         worker = os.environ.get("PYTEST_XDIST_WORKER", "")
-        made = Sandbox(app, state, target_of(app, state), worker)
-    made.redirect(app, state)
+        made = Sandbox(database, target_of(database), worker)
+    made.redirect(database)
     yield made
     made.close()
 
@@ -328,8 +328,8 @@ def test_create_all_and_inspection_see_the_sandbox_and_the_table_goes(
 def test_an_engine_that_the_application_made_for_its_own_database_leads_here(
     sandbox: Sandbox, engine: Engine, put_back: Callable[[], None]
 ) -> None:
-    captured = sa.create_engine(attach(sandbox.app).own_url)
-    from_config = sa.create_engine(sandbox.app.config["SQLALCHEMY_DATABASE_URI"])
+    captured = sa.create_engine(database_of(sandbox.app_database.app).own_url)
+    from_config = sa.create_engine(sandbox.app_database.app.config["SQLALCHEMY_DATABASE_URI"])
     for number, own in enumerate([captured, from_config]):
         with own.begin() as connection:
             connection.execute(sa.insert(Team).values(name=f"own {number}"))

@@ -19,7 +19,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from flask_testbed import IsolationError, development_url
-from flask_testbed.application.databases import attach
+from flask_testbed.application.databases import database_of
 from flask_testbed.application.hooks import Hooks, set_hooks
 from flask_testbed.application.target import target_of
 from flask_testbed.embedded.server import EmbeddedServer
@@ -106,18 +106,18 @@ def sandbox(request: pytest.FixtureRequest, init_app: Callable[..., None]) -> It
 
 
 def sandbox_of(app: Flask, keeping: Keeping = Keeping()) -> Sandbox:  # noqa: B008
-    state = attach(app)
+    database = database_of(app)
     made = Sandbox(
-        app, state, target_of(app, state), os.environ.get("PYTEST_XDIST_WORKER", ""), keeping
+        database, target_of(database), os.environ.get("PYTEST_XDIST_WORKER", ""), keeping
     )
-    made.redirect(app, state)
+    made.redirect(database)
     return made
 
 
 @pytest.fixture
 def engine(sandbox: Sandbox) -> Iterator[Engine]:
     """The application's, on a database without layers; checks that it has none afterwards."""
-    with sandbox.app.app_context():
+    with sandbox.app_database.app.app_context():
         engine = db.engine
     before = contents(sandbox)
     yield engine

@@ -19,7 +19,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from flask_testbed import TestbedWarning
-from flask_testbed.application.databases import attach
+from flask_testbed.application.databases import database_of
 from flask_testbed.application.target import target_of
 from flask_testbed.embedded.server import EmbeddedServer
 from flask_testbed.errors import IsolationError
@@ -63,6 +63,7 @@ def make_sandbox(
 ) -> Iterator[Callable[..., Sandbox]]:
     """Makes a sandbox: on the embedded server, or on that of a URL."""
     monkeypatch.setattr(SQLAlchemy, "init_app", init_app)
+    made_for: list[Flask] = []
     with ExitStack() as last:
 
         def make(url: str | None = None) -> Sandbox:
@@ -73,9 +74,10 @@ def make_sandbox(
             last.callback(server.release)
             server.start()
             db.init_app(app)
-            state = attach(app)
-            made = Sandbox(app, state, target_of(app, state), "")
-            made.redirect(app, state)
+            last.callback(made_for.append, app)  # an AppDatabase refers to it weakly
+            database = database_of(app)
+            made = Sandbox(database, target_of(database), "")
+            made.redirect(database)
             last.callback(made.close)
             return made
 
@@ -88,13 +90,13 @@ def sandbox(make_sandbox: Callable[..., Sandbox]) -> Sandbox:
 
 
 def add(sandbox: Sandbox, text: str) -> None:
-    with sandbox.app.app_context():
+    with sandbox.app_database.app.app_context():
         db.session.add(Note(text=text))
         db.session.commit()
 
 
 def notes(sandbox: Sandbox) -> list[str]:
-    with sandbox.app.app_context():
+    with sandbox.app_database.app.app_context():
         return list(db.session.scalars(sa.select(Note.text)))
 
 

@@ -20,7 +20,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 
-from flask_testbed.application.databases import attach
+from flask_testbed.application.databases import database_of
 from flask_testbed.application.target import parse_url
 from flask_testbed.application.unmanaged import Strays
 from flask_testbed.embedded import folders
@@ -834,10 +834,10 @@ def test_a_bind_beside_another_database_is_refused(stock: Stock, project: Projec
 @pytest.mark.parametrize("key", ["dbname", "database"])
 def test_a_stray_engine_of_another_driver_is_refused(toys: Toys, key: str) -> None:
     app = toys.app("postgresql://localhost/own")
-    state = attach(app)
-    state.route.to_test = lambda: make_url("postgresql+psycopg://localhost/own_test")
+    database = database_of(app)
+    database.route.to_test = lambda: make_url("postgresql+psycopg://localhost/own_test")
     strays = Strays()
-    strays.states[app] = state
+    strays.databases.add(database)
     dialect = SimpleNamespace(name="postgresql", driver="another")
 
     with pytest.raises(SettingsError, match="uses the driver 'another'"):
@@ -849,16 +849,16 @@ def test_a_stray_engine_of_another_driver_is_refused(toys: Toys, key: str) -> No
 def test_another_may_begin_to_listen_while_an_engine_connects(stock: Stock, toys: Toys) -> None:
     """A database that is made only then has others lead there, too."""
     app = toys.app(stock.url("own"))
-    state = attach(app)
+    database = database_of(app)
     first, second = Strays(), Strays()
 
     def to_test() -> URL:
         second.listen()
         return make_url(stock.url("postgres"))
 
-    state.route.to_test = to_test
-    first.states[app] = state
-    stray = sa.create_engine(state.own_url)
+    database.route.to_test = to_test
+    first.databases.add(database)
+    stray = sa.create_engine(database.own_url)
     first.listen()
     try:
         with stray.connect() as connection:
@@ -871,7 +871,7 @@ def test_another_may_begin_to_listen_while_an_engine_connects(stock: Stock, toys
 
 def test_the_pool_of_an_application_that_is_forgotten_is_closed(stock: Stock, toys: Toys) -> None:
     app = toys.app(stock.url("postgres"))
-    attach(app)
+    database_of(app)
     with app.app_context():
         engine = app.extensions["sqlalchemy"].engine
     with engine.connect() as connection:

@@ -12,7 +12,7 @@ from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 
 from flask_testbed import development_url
-from flask_testbed.application.databases import attach
+from flask_testbed.application.databases import database_of
 from flask_testbed.application.target import target_of
 from flask_testbed.embedded.server import EmbeddedServer
 from flask_testbed.pytest_plugin.requests import isolate_requests
@@ -52,12 +52,12 @@ def stage(request: pytest.FixtureRequest, unadopted: Callable[..., Flask]) -> It
             url = EmbeddedServer(INSTANCE, "test").url("scenarios_ordinary_test")
             config["TEST_DATABASE_URL"] = url.set(username=request.getfixturevalue("ordinary"))
         app = unadopted(development_url(INSTANCE, f"scenarios_{request.param}"), **config)
-        state = attach(app)
-        target = target_of(app, state)
-    sandbox = Sandbox(app, state, target, os.environ.get("PYTEST_XDIST_WORKER", ""))
-    sandbox.redirect(app, state)
+        database = database_of(app)
+        target = target_of(database)
+    sandbox = Sandbox(database, target, os.environ.get("PYTEST_XDIST_WORKER", ""))
+    sandbox.redirect(database)
     isolate_requests(app)
     powerful = request.param == "default"
-    made = Stage(Bare(target, unadopted), sandbox, state.own_url, powerful=powerful)
+    made = Stage(Bare(target, unadopted), sandbox, database.own_url, powerful=powerful)
     yield made
     made.close()

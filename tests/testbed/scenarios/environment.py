@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import PoolProxiedConnection
 
 from flask_testbed import IsolationError
-from flask_testbed.application.databases import attach
+from flask_testbed.application.databases import database_of
 from flask_testbed.postgres.connecting import connect_parameters
 from flask_testbed.sandbox.sandbox import Sandbox
 
@@ -100,7 +100,7 @@ class Environment:
         config = {"SQLALCHEMY_BINDS": {"other": self.own_url}} if binds else {}
         app = self._make_app(self.own_url, **config)
         if self._sandbox is not None:
-            self._sandbox.redirect(app, attach(app))
+            self._sandbox.redirect(database_of(app))
         try:
             yield app
         finally:

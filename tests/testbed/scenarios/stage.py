@@ -101,7 +101,7 @@ class Stage:
         sandbox.mode = mode
         sandbox.reset_sequences = False
         environment = Environment(
-            sandbox.app,
+            sandbox.app_database.app,
             self._own_url,
             sandbox.url,
             self.bare.make_app,
@@ -122,7 +122,7 @@ class Stage:
             del found["sequences"], made["sequences"]
         assert found == made, f"after {mode} mode"
         assert self._observer.left_over() == {}, f"after {mode} mode"
-        engine = self.sandbox.state.route.engine
+        engine = self.sandbox.app_database.route.engine
         assert remembered(engine) == {}, f"after {mode} mode"
         assert works(engine), f"after {mode} mode"
         # What rollback mode leaves of sequences, the next scenario is not to see.
