@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from flask_sqlalchemy import SQLAlchemy
 
-from flask_testbed.factories.base import BaseFactory, reseed
+from flask_testbed.factories import BaseFactory, reseed
 from tests.distributions import likeness
 
 #: How many rows are compared.

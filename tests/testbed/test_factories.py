@@ -23,8 +23,18 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, rela
 
 from flask_testbed import development_url, randomness
 from flask_testbed.errors import FactoryError
-from flask_testbed.factories import After, Ago, RelatedBatch, Token, Uuid
-from flask_testbed.factories.base import BaseFactory, Factories, reseed, trait_names, writing_to
+from flask_testbed.factories import (
+    After,
+    Ago,
+    BaseFactory,
+    Factories,
+    RelatedBatch,
+    Token,
+    Uuid,
+    reseed,
+    trait_names,
+    writing_to,
+)
 
 M = TypeVar("M")
 HOUR = timedelta(hours=1)
