@@ -15,18 +15,18 @@ from factory.builder import DeclarationSet
 from factory.fuzzy import FuzzyChoice, FuzzyInteger
 from factory.random import randgen
 from faker.generator import random as faker_random
-from flask_testbed.factories.bulk.drawn import (
-    MomentsAgo,
-    RandomIntegers,
-    RandomTokens,
-    RandomUuids,
-)
 
 from flask_testbed.factories import Ago, Token
 from flask_testbed.factories.bulk import children, create
 from flask_testbed.factories.bulk.chunks.chunk import Chunk
 from flask_testbed.factories.bulk.chunks.compiled import CompiledFactory
 from flask_testbed.factories.bulk.nodes import pooled
+from flask_testbed.factories.bulk.nodes.drawn import (
+    MomentsAgo,
+    RandomIntegers,
+    RandomTokens,
+    RandomUuids,
+)
 from flask_testbed.randomness import drawing_from, frozen, generator, reseed
 from tests.testbed.bulk_toys import (
     Cargo,
