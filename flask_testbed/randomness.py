@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Iterator
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 __all__ = ["drawing_from", "frozen", "generator", "now", "random_uuid", "reseed", "spread"]
 
@@ -27,7 +28,7 @@ class Stream:
         #: Number of times the stream was reseeded. Sequences and iterators start over with each.
         self.epoch = 0
         #: The iterators (by ``id``) that were reset in this epoch.
-        self.restarted: set[int] = set()
+        self._restarted: set[int] = set()
         #: The first free number of each sequence after the reserved ones, by owner and by counter.
         self._reserved: dict[object, dict[object, int]] = {}
         #: The owners whose numbers are being reserved, innermost last.
@@ -37,7 +38,7 @@ class Stream:
         """Start over from ``seed`` at the next use."""
         self._pending = seed
         self.epoch += 1
-        self.restarted.clear()
+        self._restarted.clear()
 
     def fresh(self) -> random.Random:
         """Return the generator, after it was seeded as the last `reseed` asked for."""
@@ -46,6 +47,12 @@ class Stream:
             self._random.seed(f"{seed}/testbed")
             _reseed_libraries(seed)
         return self._random
+
+    def restart(self, iterator: Any) -> None:
+        """Reset a ``factory.Iterator``, once in each epoch: several factories may share it."""
+        if id(iterator) not in self._restarted:
+            self._restarted.add(id(iterator))
+            iterator.reset()
 
     def exchange(self, other: random.Random) -> random.Random:
         """Replace the generator by another, and return the former one."""

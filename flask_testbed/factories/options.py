@@ -86,9 +86,7 @@ class FactoryOptions(SQLAlchemyOptions):  # type: ignore[misc]  # factory_boy is
         pre = self.pre_declarations
         for value in (*pre.declarations.values(), *pre.contexts.values()):
             for iterator in _iterators(value):
-                if id(iterator) not in stream.restarted:
-                    stream.restarted.add(id(iterator))
-                    iterator.reset()
+                stream.restart(iterator)
 
 
 def _iterators(value: Any) -> Iterator[declarations.Iterator]:

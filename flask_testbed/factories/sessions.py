@@ -44,7 +44,7 @@ _current_call: ContextVar[Call | None] = ContextVar("flask_testbed_call", defaul
 
 @contextlib.contextmanager
 def writing_to(session: Session) -> Iterator[None]:
-    """Let factories write to ``session`` inside the ``with`` block, without a transaction.
+    """Let factories write to ``session``, in the caller's transaction, inside the ``with`` block.
 
     They flush, whatever their ``sqlalchemy_session_persistence``, and never commit.
     """

@@ -19,7 +19,7 @@ from .nodes.drawn import MomentsAfter, MomentsAgo, RandomIntegers, RandomTokens,
 from .nodes.parents import Items, KeysOf, Parents, SharedParents, given_path
 from .nodes.pooled import CastUuids, Choices, Derivation, Fakes
 from .nodes.reading import Attribute, Branches, Constant, SuppliedColumn
-from .nodes.row_by_row import Calls, Native, Numbered, NumberedRowFunction, RowFunction
+from .nodes.row_by_row import Function, Native
 from .nodes.shared import FromRows, Shared
 
 #: By the exact type of the declaration: a subclass may behave differently, so factory_boy's own
@@ -30,10 +30,12 @@ _BY_TYPE: dict[type, Callable[[str, Any], ColumnNode]] = {
     Derived: lambda _, derived: Derivation(derived),
     Token: RandomTokens,
     Uuid: lambda name, _: RandomUuids(name),
-    declarations.LazyAttribute: lambda name, lazy: RowFunction(name, lazy.function),
-    declarations.LazyAttributeSequence: lambda name, lazy: NumberedRowFunction(name, lazy.function),
+    declarations.LazyAttribute: lambda name, lazy: Function(name, lazy.function, row=True),
+    declarations.LazyAttributeSequence: lambda name, lazy: Function(
+        name, lazy.function, row=True, number=True
+    ),
     declarations.SelfAttribute: lambda _, attribute: Attribute(attribute),
-    declarations.Sequence: lambda name, sequence: Numbered(name, sequence.function),
+    declarations.Sequence: lambda name, lazy: Function(name, lazy.function, number=True),
     fuzzy.FuzzyChoice: Choices,
     fuzzy.FuzzyInteger: RandomIntegers,
 }
@@ -109,7 +111,7 @@ class DeclarationCompiler:
 
 def _call(name: str, function: Callable[[], Any]) -> ColumnNode:
     # No seed governs `uuid.uuid4`.
-    return RandomUuids(name) if function is uuid.uuid4 else Calls(name, function)
+    return RandomUuids(name) if function is uuid.uuid4 else Function(name, function)
 
 
 def _faker(name: str, faker: Any, context: Mapping[str, Any]) -> ColumnNode:

@@ -14,7 +14,7 @@ from ...randomness import frozen, generator, now
 from .chunks.chunk import CHUNK
 from .chunks.keys import Keys
 from .maker import Maker, declarations_of
-from .nodes.shared import FromRows, KeyedRows, entries_of, refuse_nothing
+from .nodes.shared import FromRows, KeyedRows, entries_of
 
 #: Number of rows that are made one by one between two flushes; they are not kept longer.
 EXACT = 500
@@ -84,8 +84,7 @@ def _one_by_one(
 
 def _picks(name: str, given: FromRows, session: Session) -> Callable[[int], Any]:
     """Return a function that gives the shared value for the number of a row."""
-    entries = entries_of(given.source, session)
-    refuse_nothing(name, entries)
+    entries = entries_of(name, given.source, session)
     random = Random(generator().getrandbits(64))
 
     def pick(row: int) -> Any:

@@ -1,6 +1,6 @@
 """The values of one column for one chunk of rows, in whichever form is cheapest to make and send.
 
-Python objects are made of them only where somebody reads them.
+Python objects are created only for values that are read.
 """
 
 from __future__ import annotations

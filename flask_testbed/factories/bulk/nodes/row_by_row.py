@@ -35,48 +35,26 @@ class RowByRow(ColumnNode):
         """Yield the values, one by one."""
 
 
-class Calls(RowByRow):
-    """A function without parameters."""
+class Function(RowByRow):
+    """A function of the row, of its number in the factory's sequence, of both, or of neither."""
 
-    def __init__(self, name: str, function: Callable[[], Any]) -> None:
+    def __init__(
+        self, name: str, function: Callable[..., Any], *, row: bool = False, number: bool = False
+    ) -> None:
         super().__init__(name)
         self.function = function
+        self.row = row
+        self.number = number
 
     def each(self, chunk: Chunk) -> Iterable[Any]:
-        return (self.function() for _ in range(len(chunk)))
-
-
-class RowFunction(RowByRow):
-    """A function of the row."""
-
-    def __init__(self, name: str, function: Callable[[Any], Any]) -> None:
-        super().__init__(name)
-        self.function = function
-
-    def each(self, chunk: Chunk) -> Iterable[Any]:
-        return map(self.function, map(chunk.partial_row, range(len(chunk))))
-
-
-class Numbered(RowByRow):
-    """A function of the row's number in the factory's sequence."""
-
-    def __init__(self, name: str, function: Callable[[int], Any]) -> None:
-        super().__init__(name)
-        self.function = function
-
-    def each(self, chunk: Chunk) -> Iterable[Any]:
-        return map(self.function, chunk.sequences)
-
-
-class NumberedRowFunction(RowByRow):
-    """A function of the row and of its number in the factory's sequence."""
-
-    def __init__(self, name: str, function: Callable[[Any, int], Any]) -> None:
-        super().__init__(name)
-        self.function = function
-
-    def each(self, chunk: Chunk) -> Iterable[Any]:
-        return map(self.function, map(chunk.partial_row, range(len(chunk))), chunk.sequences)
+        arguments: list[Iterable[Any]] = []
+        if self.row:
+            arguments.append(map(chunk.partial_row, range(len(chunk))))
+        if self.number:
+            arguments.append(chunk.sequences)
+        if not arguments:
+            return (self.function() for _ in range(len(chunk)))
+        return map(self.function, *arguments)
 
 
 class Native(RowByRow):

@@ -40,19 +40,21 @@ def from_rows(source: Any, spread: Spread = "evenly") -> Any:
     return FromRows(source, spread)
 
 
-def entries_of(source: Any, session: Session) -> Sequence[Any]:
-    """Return the entries of a source: objects, or rows that are loaded when they are read."""
+def entries_of(name: str, source: Any, session: Session) -> Sequence[Any]:
+    """Return the entries of a source: objects, or rows that are loaded when they are read.
+
+    :raises BulkError: there are none.
+    """
+    entries: Sequence[Any]
     if isinstance(source, Keys):
-        return KeyedRows(source, session)
-    if isinstance(source, sa.Select):
-        return session.scalars(source).all()
-    return list(source)
-
-
-def refuse_nothing(name: str, entries: Sequence[Any]) -> None:
-    """Raise `BulkError` if there is nothing to share."""
+        entries = KeyedRows(source, session)
+    elif isinstance(source, sa.Select):
+        entries = session.scalars(source).all()
+    else:
+        entries = list(source)
     if not entries:
         raise BulkError(f"There are no rows for {name!r} to share: from_rows() was given none.")
+    return entries
 
 
 class Shared(ColumnNode):
@@ -61,8 +63,7 @@ class Shared(ColumnNode):
     def __init__(self, name: str, given: FromRows, session: Session) -> None:
         self.name = name
         self.given = given
-        entries = entries_of(given.source, session)
-        refuse_nothing(name, entries)
+        entries = entries_of(name, given.source, session)
         self.pool: Pool = (
             KeyedPool(entries) if isinstance(entries, KeyedRows) else Pool(list(entries))
         )
