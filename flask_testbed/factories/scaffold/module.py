@@ -13,7 +13,8 @@ from typing import Any
 from sqlalchemy import inspect
 from sqlalchemy.orm import Mapper, configure_mappers
 
-from ..base import BaseFactory, Factories, trait_names
+from ..base import BaseFactory
+from ..registry import Factories, trait_names
 from .draft import Plan
 from .keys import concrete, parents
 from .plan import plan
