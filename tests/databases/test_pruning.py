@@ -13,7 +13,8 @@ from sqlalchemy.engine import make_url
 from flask_testbed.databases.pruning import prune, prune_templates
 from flask_testbed.embedded.server import EmbeddedServer
 from flask_testbed.postgres.cluster import TEMPLATE, UNFINISHED, Cluster, Mark
-from tests.support.fixtures import Stock, Toys
+from tests.support.servers import Stock
+from tests.support.toys import Toys
 
 
 def cluster(stock: Stock, role: str = "boss") -> Cluster:
