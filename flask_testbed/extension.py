@@ -89,8 +89,6 @@ class Testbed:
         set_hooks(app, self._hooks)
         for database in databases:
             if is_development(database.own_url, app.instance_path):
-                own = DevelopmentDatabase(database)
-                for route in database.routes.values():
-                    route.to_own = own.url
+                database.redirect(DevelopmentDatabase(database), to_test=False)
         for command in (test_db, *_DEFERRED, test):
             app.cli.add_command(command)

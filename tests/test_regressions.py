@@ -10,9 +10,10 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import psutil
 import psycopg
@@ -21,8 +22,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 
 from flask_testbed.application.databases import database_of
+from flask_testbed.application.gate import gate
+from flask_testbed.application.routes import Destination
 from flask_testbed.application.target import parse_url
-from flask_testbed.application.unmanaged import Strays
 from flask_testbed.embedded import folders
 from flask_testbed.embedded.server import EmbeddedServer
 from flask_testbed.errors import ServerError, SettingsError
@@ -824,42 +826,43 @@ def test_a_bind_beside_another_database_is_refused(stock: Stock, project: Projec
     own.assert_untouched()
 
 
+class Elsewhere(Destination):
+    """A database that a route leads to, and what is done before it is there."""
+
+    def __init__(self, url: str, before: Callable[[], object] = int) -> None:
+        self._url = url
+        self._before = before
+
+    def url(self) -> URL:
+        self._before()
+        return make_url(self._url)
+
+
 @pytest.mark.parametrize("key", ["dbname", "database"])
-def test_a_stray_engine_of_another_driver_is_refused(toys: Toys, key: str) -> None:
+def test_an_unmanaged_engine_of_another_driver_is_refused(toys: Toys, key: str) -> None:
     app = toys.app("postgresql://localhost/own")
-    database = database_of(app)
-    database.route.to_test = lambda: make_url("postgresql+psycopg://localhost/own_test")
-    strays = Strays()
-    strays.databases.add(database)
-    dialect = SimpleNamespace(name="postgresql", driver="another")
+    elsewhere = Elsewhere("postgresql+psycopg://localhost/own_test")
+    database_of(app).redirect(elsewhere, to_test=True)
+    dialect: Any = SimpleNamespace(name="postgresql", driver="another")
+    record: Any = SimpleNamespace(info={})
 
     with pytest.raises(SettingsError, match="uses the driver 'another'"):
-        strays.lead(dialect, {"host": "127.0.0.1", key: "own"})  # type: ignore[arg-type]
+        gate.connecting(dialect, record, (), {"host": "127.0.0.1", key: "own"})
 
-    strays.lead(dialect, {"host": "127.0.0.1", key: "else"})  # type: ignore[arg-type]
+    assert gate.connecting(dialect, record, (), {"host": "127.0.0.1", key: "else"}) is None
 
 
-def test_another_may_begin_to_listen_while_an_engine_connects(stock: Stock, toys: Toys) -> None:
-    """A database that is made only then has others lead there, too."""
-    app = toys.app(stock.url("own"))
+def test_an_application_may_be_made_while_an_engine_connects(stock: Stock, toys: Toys) -> None:
+    app, other = toys.app(stock.url("own")), toys.app(stock.url("other"))
     database = database_of(app)
-    first, second = Strays(), Strays()
-
-    def to_test() -> URL:
-        second.listen()
-        return make_url(stock.url("postgres"))
-
-    database.route.to_test = to_test
-    first.databases.add(database)
-    stray = sa.create_engine(database.own_url)
-    first.listen()
+    elsewhere = Elsewhere(stock.url("postgres"), before=lambda: database_of(other))
+    database.redirect(elsewhere, to_test=True)
+    unmanaged = sa.create_engine(database.own_url)
     try:
-        with stray.connect() as connection:
+        with unmanaged.connect() as connection:
             assert connection.scalar(sa.text("SELECT current_database()")) == "postgres"
     finally:
-        first.ignore()
-        second.ignore()
-        stray.dispose()
+        unmanaged.dispose()
 
 
 def test_the_pool_of_an_application_that_is_forgotten_is_closed(stock: Stock, toys: Toys) -> None:

@@ -15,7 +15,7 @@ from benchmarks.peers.runner import Test
 from flask_testbed.application.databases import database_of
 from flask_testbed.application.target import target_of
 from flask_testbed.embedded.server import EmbeddedServer
-from flask_testbed.isolation.mode import Mode
+from flask_testbed.isolation.mode import Isolation, Mode
 from flask_testbed.postgres.cluster import Cluster
 from flask_testbed.postgres.connecting import connect_parameters
 from flask_testbed.sandbox.sandbox import Sandbox
@@ -104,13 +104,13 @@ def _sandbox(mode: Mode, tables: int) -> Cases:
     app = make_app()
     database = database_of(app)
     sandbox = Sandbox(database, target_of(database))
-    sandbox.mode = mode
+    sandbox.begin(Isolation(mode))
     sandbox.redirect(database)
     engine = database.route.engine
 
     def test(number: int) -> None:
         one_test(engine, number)
-        sandbox.put_back()
+        sandbox.reset()
 
     try:
         # Nothing is done for the engine that others have done for them.

@@ -10,10 +10,14 @@ from sqlalchemy.engine import URL, make_url
 
 from ..errors import SettingsError
 from ..postgres.addresses import is_same_database
-from .routes import EXTENSION, Route
+from .gate import gate
+from .routes import Destination, Route
 
 if TYPE_CHECKING:
     from flask_sqlalchemy import SQLAlchemy
+
+#: Key of an application's databases in ``app.extensions``.
+EXTENSION = "flask_testbed"
 
 
 class AppDatabase:
@@ -58,6 +62,24 @@ class AppDatabase:
     def route(self) -> Route:
         """The route of the engine of :attr:`bind`."""
         return self.routes[self.bind]
+
+    def redirect(self, destination: Destination, *, to_test: bool) -> None:
+        """Redirect all engines of this database. Parameters as of :meth:`.Route.redirect`.
+
+        A database that is redirected to a test database stays so: nothing leads back to another.
+        """
+        if self.route.is_test and not to_test:
+            return
+        for route in self.routes.values():
+            route.redirect(destination, to_test=to_test)
+            # What is in the pool leads to the application's own database.
+            route.engine.dispose()
+
+    def show(self, url: URL) -> None:
+        """Make the engines and the configuration say that the database is at a URL."""
+        for route in self.routes.values():
+            route.engine.url = url
+        self.configure(url)
 
     def dispose(self) -> None:
         """Close the pooled connections of the engines that lead here."""
@@ -122,6 +144,8 @@ def databases_of(app: Flask) -> list[AppDatabase]:
             if database is None:
                 database = AppDatabase(app, db, route.own, key)
                 databases.append(database)
+                gate.add_database(database)
             database.routes[key] = route
+            gate.add_route(route)
     app.extensions[EXTENSION] = databases
     return databases

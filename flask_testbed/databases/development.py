@@ -8,6 +8,7 @@ from pathlib import Path
 from sqlalchemy.engine import URL
 
 from ..application.databases import AppDatabase
+from ..application.routes import Destination
 from ..application.schema import build_schema, find_schema
 from ..embedded.server import EmbeddedServer
 from ..postgres.cluster import Cluster, Mark
@@ -27,7 +28,7 @@ def development_url(instance: Path | str, database: str) -> str:
     return url.render_as_string(hide_password=False)
 
 
-class DevelopmentDatabase:
+class DevelopmentDatabase(Destination):
     """An application's database on its embedded development server.
 
     :param database: the application's own database.

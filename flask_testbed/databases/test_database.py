@@ -19,7 +19,6 @@ from ..application.databases import database_of
 from ..application.guards import check_target
 from ..application.schema import Schema, find_schema
 from ..application.target import NAMES_OF_RUNS, target_of
-from ..application.unmanaged import Strays
 from ..embedded.parameters import environment_without_libpq
 from ..embedded.programs import psql
 from ..errors import DatabaseError, RefusedError
@@ -211,13 +210,7 @@ class TestDatabase:
     @contextmanager
     def _template(self, cluster: Cluster) -> Iterator[Found]:
         """Hold the template of the application's schema meanwhile."""
-        strays = Strays()
-        strays.databases.add(self._database)
-        strays.listen()
-        try:
-            template = hold_template(self._database, cluster, self._schema)
-        finally:
-            strays.ignore()
+        template = hold_template(self._database, cluster, self._schema)
         try:
             yield template
         finally:

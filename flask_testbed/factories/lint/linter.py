@@ -160,7 +160,7 @@ def _configure_models() -> None:
 def _test_database(app: Flask) -> Iterator[None]:
     """Lead this thread to a new test database, unless the application is led to one already."""
     database = database_of(app)
-    if database.route.to_test is not None:
+    if database.route.is_redirected:
         yield
         return
     sandbox = Sandbox(database, target_of(database))

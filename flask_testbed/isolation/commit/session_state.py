@@ -16,16 +16,18 @@ from ..statements import effects_of
 
 
 class SessionChanges:
-    """Which connections to a test database are not as they were when they were made."""
+    """The connections whose sessions are not as they were when they were made."""
 
     def __init__(self) -> None:
-        self._known: WeakSet[psycopg.Connection[Any]] = WeakSet()
         self._changed: WeakSet[psycopg.Connection[Any]] = WeakSet()
-        self._closed: WeakSet[psycopg.Connection[Any]] = WeakSet()
         self._watched: dict[type[Any], type[Any]] = {}
 
+    def __bool__(self) -> bool:
+        """Whether a session was changed."""
+        return bool(self._changed)
+
     def watch(self, parameters: dict[str, Any]) -> None:
-        """Change the parameters of a connection that is about to be made: it will be watched."""
+        """Change the parameters of a connection that is about to be made: it is watched."""
         wanted = parameters.get("cursor_factory") or psycopg.Cursor
         if issubclass(wanted, _Watched):
             return
@@ -34,24 +36,11 @@ class SessionChanges:
             self._watched[wanted] = type(wanted.__name__, (_Watched, wanted), members)
         parameters["cursor_factory"] = self._watched[wanted]
 
-    def taken(self, connection: psycopg.Connection[Any]) -> None:
-        """Note that a connection leaves its pool."""
-        if connection not in self._known:
-            # What was set when it was made belongs to it.
-            self._known.add(connection)
-            self._changed.discard(connection)
-
-    def was_closed(self, connection: psycopg.Connection[Any]) -> bool:
-        """Whether :meth:`close` has closed it."""
-        return connection in self._closed
-
-    def close(self, in_use: WeakSet[psycopg.Connection[Any]]) -> None:
-        """Close the connections that were changed, but those that somebody still uses."""
-        for connection in list(self._changed):
-            if connection not in in_use:
-                connection.close()
-                self._closed.add(connection)
-                self._changed.discard(connection)
+    def forget(self, connection: psycopg.Connection[Any]) -> bool:
+        """Take what was changed in a session for its first state; return whether it was changed."""
+        changed = connection in self._changed
+        self._changed.discard(connection)
+        return changed
 
 
 class _Watched:

@@ -121,7 +121,7 @@ def engine(sandbox: Sandbox) -> Iterator[Engine]:
         engine = db.engine
     before = contents(sandbox)
     yield engine
-    sandbox.put_back()
+    sandbox.reset()
     assert contents(sandbox) == before
 
 
@@ -132,13 +132,13 @@ def keep(sandbox: Sandbox, engine: Engine) -> Iterator[Callable[..., str]]:
 
     def lay(owner: str, *statements: str) -> str:
         run(engine, *statements)
-        sandbox.keep(owner, f"The fixture {owner!r}")
+        sandbox.keep_layer(owner, f"The fixture {owner!r}")
         owners.append(owner)
         return owner
 
     yield lay
     for owner in reversed(owners):
-        sandbox.forget(owner)
+        sandbox.drop_layers(owner)
 
 
 def run(engine: Engine, *statements: str) -> None:
@@ -212,7 +212,7 @@ def test_rows_of_a_layer_survive_what_a_test_does(
     for _ in range(2):
         run(engine, DEEDS[deed])
         assert contents(sandbox) != kept or deed == "nothing that is seen"
-        sandbox.put_back()
+        sandbox.reset()
         assert contents(sandbox) == kept
 
 
@@ -222,7 +222,7 @@ def test_a_layer_goes_with_its_owner(
     before = contents(sandbox)
     keep("teams", TEAM, MEMBERS, "DELETE FROM country", "INSERT INTO event VALUES ('kick-off')")
     assert contents(sandbox) != before
-    sandbox.forget("teams")
+    sandbox.drop_layers("teams")
     assert contents(sandbox) == before
 
 
@@ -234,7 +234,7 @@ def test_what_a_layer_wrote_is_kept_in_every_table(
     keep("all")
     run(engine, "DELETE FROM team", "DELETE FROM event")
     run(engine, "INSERT INTO country VALUES ('jp', '{}')")
-    sandbox.put_back()
+    sandbox.reset()
     assert contents(sandbox) == written
 
 
@@ -245,8 +245,8 @@ def test_sequences_go_on_after_the_layer_and_begin_there_for_each_test(
     for _ in range(2):
         with engine.begin() as connection:
             assert connection.scalar(sa.text("SELECT nextval('team_id_seq')")) == 3
-        sandbox.put_back()
-    sandbox.forget("teams")
+        sandbox.reset()
+    sandbox.drop_layers("teams")
     with engine.begin() as connection:
         assert connection.scalar(sa.text("SELECT nextval('team_id_seq')")) == 1
 
@@ -275,9 +275,9 @@ def test_layers_lie_upon_each_other(
         states.append(contents(sandbox))
     for owner, state in zip(["none", "names", "members", "teams"], states[::-1], strict=False):
         run(engine, "TRUNCATE team, member")
-        sandbox.put_back()
+        sandbox.reset()
         assert contents(sandbox) == state
-        sandbox.forget(owner)
+        sandbox.drop_layers(owner)
     assert contents(sandbox) == states[0]
 
 
@@ -304,7 +304,7 @@ def test_a_layer_is_taken_from_under_others(
         "INSERT INTO event VALUES ('of the high')",
     )
 
-    sandbox.forget("middle")
+    sandbox.drop_layers("middle")
 
     def seen(query: str) -> list[Any]:
         with engine.connect() as connection:
@@ -316,7 +316,7 @@ def test_a_layer_is_taken_from_under_others(
         assert seen("SELECT facts FROM country WHERE code = 'fr'") == [{"c": 3}]
         assert seen("SELECT word FROM event") == ["of the high"]
         run(engine, "DELETE FROM team", "DELETE FROM country", "DELETE FROM event")
-        sandbox.put_back()
+        sandbox.reset()
 
 
 def test_rows_that_others_refer_to_must_not_end_before_them(
@@ -326,7 +326,7 @@ def test_rows_that_others_refer_to_must_not_end_before_them(
     keep("teams", TEAM)
     keep("members", MEMBERS)
     with pytest.raises(IsolationError, match=r"'teams' has.*team_id.*fixture 'members'"):
-        sandbox.forget("teams")
+        sandbox.drop_layers("teams")
     assert contents(sandbox) == before
     assert not sandbox.has_layer("members")
 
@@ -338,11 +338,11 @@ def test_an_owner_may_have_several_layers(
     keep("outer", TEAM)
     keep("inner", "INSERT INTO event VALUES ('inner')")
     keep("outer", MEMBERS)
-    sandbox.forget("outer")
+    sandbox.drop_layers("outer")
     with engine.connect() as connection:
         assert connection.scalars(sa.text("SELECT word FROM event")).all() == ["inner"]
         assert connection.scalar(sa.text("SELECT count(*) FROM team")) == 0
-    sandbox.forget("inner")
+    sandbox.drop_layers("inner")
     assert contents(sandbox) == before
 
 
@@ -373,9 +373,9 @@ def test_a_large_layer_comes_back_too(
     kept = contents(sandbox)
     for _ in range(2):
         run(engine, DEEDS[deed])
-        sandbox.put_back()
+        sandbox.reset()
         assert contents(sandbox) == kept
-    sandbox.forget("many")
+    sandbox.drop_layers("many")
     assert large(engine) == []
 
 
@@ -384,7 +384,7 @@ def test_rows_of_a_large_layer_that_nobody_writes_are_not_read(
 ) -> None:
     keep("many", MANY)
     run(engine, "INSERT INTO event VALUES ('small')")
-    sandbox.put_back()
+    sandbox.reset()
 
     if sandbox.database.cluster.version < 150000:
         pytest.skip("PostgreSQL 14 counts later")
@@ -398,10 +398,10 @@ def test_rows_of_a_large_layer_that_nobody_writes_are_not_read(
     before = scans()
     for _ in range(3):
         run(engine, "INSERT INTO event VALUES ('small')")
-        sandbox.put_back()
+        sandbox.reset()
     assert scans() == before
     run(engine, "UPDATE team SET name = name")
-    sandbox.put_back()
+    sandbox.reset()
     assert scans() > before
 
 
@@ -423,14 +423,14 @@ def test_a_layer_may_change_the_schema(
     assert "public.other" in kept
     for _ in range(2):
         run(engine, DEEDS[deed].replace("COLUMN motto", "COLUMN more"), "DELETE FROM other")
-        sandbox.put_back()
+        sandbox.reset()
         assert contents(sandbox) == kept
-    sandbox.forget("members")
-    sandbox.forget("schema")
+    sandbox.drop_layers("members")
+    sandbox.drop_layers("schema")
     with engine.connect() as connection:
         assert connection.scalar(sa.text("SELECT count(*) FROM team")) == 2
         assert "motto" not in connection.execute(sa.text("SELECT * FROM team")).keys()  # noqa: SIM118
-    sandbox.forget("teams")
+    sandbox.drop_layers("teams")
     assert contents(sandbox) == before
 
 
@@ -445,7 +445,7 @@ def test_the_copy_of_a_changed_schema_goes_with_its_layer(
     before = databases()
     keep("schema", OTHER)
     assert len(databases() - before) == 1
-    sandbox.forget("schema")
+    sandbox.drop_layers("schema")
     assert databases() == before
 
 
@@ -458,9 +458,9 @@ def test_a_changed_schema_and_an_open_connection_do_not_go_together(
     with engine.connect() as connection:
         connection.execute(sa.text("SELECT 1"))
         with pytest.raises(IsolationError, match=r"'schema' changes the schema.*Close every conn"):
-            sandbox.keep("schema", "The fixture 'schema'")
+            sandbox.keep_layer("schema", "The fixture 'schema'")
         connection.invalidate()
-    sandbox.put_back()
+    sandbox.reset()
     assert contents(sandbox) == kept
 
 
@@ -472,8 +472,8 @@ def test_a_changed_schema_must_not_end_before_what_came_after_it(
     keep("schema", OTHER)
     keep("high", MEMBERS)
     with pytest.raises(IsolationError, match=r"'schema' has changed.*before The fixture 'high'"):
-        sandbox.forget("schema")
-    sandbox.put_back()
+        sandbox.drop_layers("schema")
+    sandbox.reset()
     assert contents(sandbox) == kept
 
 

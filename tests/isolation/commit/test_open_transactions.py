@@ -137,7 +137,7 @@ def test_only_the_transactions_that_the_test_left_open_are_ended(
             connection.execute("SELECT 1")
 
         with pytest.warns(TestbedWarning, match="has been ended") as told:
-            sandbox.put_back()
+            sandbox.reset()
 
         assert len(told) == number
         assert notes(sandbox) == []
@@ -166,7 +166,7 @@ def test_a_reset_whose_connection_is_ended_connects_anew_and_finishes(
         left.execute("SELECT 1")
 
         with pytest.warns(TestbedWarning, match="has been ended") as told:
-            sandbox.put_back()
+            sandbox.reset()
 
     assert len(ended) == times
     assert len(told) == 1
@@ -182,11 +182,11 @@ def test_a_reset_whose_connection_is_ended_again_and_again_is_one_sentence(
         with pytest.raises(
             IsolationError, match=r"was ended 5 times in a row \(.+\)\. Let"
         ) as said:
-            sandbox.put_back()
+            sandbox.reset()
 
     assert len(ended) == isolation.ATTEMPTS
     assert "\n" not in str(said.value)
-    sandbox.put_back()
+    sandbox.reset()
     assert notes(sandbox) == []
 
 
@@ -220,12 +220,12 @@ def test_a_transaction_of_a_role_that_may_not_be_ended_is_one_sentence(
             left.execute("SELECT 'of the boss'")
 
             with pytest.raises(IsolationError, match="'maker' may not end") as said:
-                sandbox.put_back()
+                sandbox.reset()
 
             assert "of the boss" in str(said.value)
             assert "\n" not in str(said.value)
             assert left.execute("SELECT 1").fetchone() == (1,)
-        sandbox.put_back()
+        sandbox.reset()
         assert notes(sandbox) == []
     finally:
         stock.rows("REVOKE pg_read_all_stats FROM maker")

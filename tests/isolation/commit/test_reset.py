@@ -117,8 +117,8 @@ def sandbox(request: pytest.FixtureRequest, init_app: Callable[..., None]) -> It
 @pytest.fixture
 def toy(sandbox: Sandbox) -> Iterator[Flask]:
     """The application, and the database as it is at the beginning of a test."""
-    yield sandbox.app
-    sandbox.put_back()
+    yield sandbox.app_database.app
+    sandbox.reset()
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def put_back(sandbox: Sandbox, toy: Flask) -> Callable[[], None]:
     before = contents(sandbox.url())
 
     def compare() -> None:
-        sandbox.put_back()
+        sandbox.reset()
         assert contents(sandbox.url()) == before
 
     return compare
@@ -510,7 +510,7 @@ def test_a_connection_that_outlives_its_pool_is_closed_when_it_comes_back(
     assert raw is not None
     held.rollback()
 
-    sandbox.put_back()
+    sandbox.reset()
 
     assert not raw.closed
     held.close()
@@ -577,8 +577,8 @@ def test_backends_that_were_killed_are_no_obstacle(
 def test_nothing_is_done_for_a_test_that_did_not_connect(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sandbox.put_back()
+    sandbox.reset()
     monkeypatch.setattr(
         "flask_testbed.sandbox.database.reset", lambda _: pytest.fail("was put back")
     )
-    sandbox.put_back()
+    sandbox.reset()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import psycopg
@@ -111,7 +112,8 @@ class Environment:
     def start_sequences_anew(self) -> None:
         """Have sequences put back after this test, where that has to be asked for."""
         if self._sandbox is not None:
-            self._sandbox.reset_sequences = True
+            wanted = replace(self._sandbox.isolation, reset_sequences=True)
+            self._sandbox.begin(wanted)
 
     # Doing things
 

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy.engine import URL
 
 from flask_testbed import IsolationError, TestbedWarning
-from flask_testbed.isolation.mode import Mode
+from flask_testbed.isolation.mode import Isolation, Mode
 from flask_testbed.sandbox.sandbox import Sandbox
 
 from .bare import Bare
@@ -86,9 +86,9 @@ class Stage:
         except BaseException:
             # Only a new clone brings a changed schema back, and with it all else.
             self._observer.spoil()
-            self.sandbox.mode = "commit"
+            self.sandbox.begin(Isolation("commit"))
             self.sandbox.used = True
-            self.sandbox.put_back()
+            self.sandbox.reset()
             raise
 
     @contextmanager
@@ -98,8 +98,7 @@ class Stage:
         :param ending: what surrounds the end of the test.
         """
         sandbox = self.sandbox
-        sandbox.mode = mode
-        sandbox.reset_sequences = False
+        sandbox.begin(Isolation(mode))
         environment = Environment(
             sandbox.app_database.app,
             self._own_url,
@@ -111,14 +110,14 @@ class Stage:
         with ExitStack() as last:
             last.callback(environment.close_forgotten)
             with nullcontext() if ending is None else ending, ExitStack() as test:
-                test.callback(sandbox.put_back)
+                test.callback(sandbox.reset)
                 test.callback(environment.close)
                 yield environment
 
     def check(self, mode: Mode) -> None:
         """Nothing is left of what was done, and the next test can begin."""
         found, made = self._observer.contents(), dict(self._made)
-        if mode == "rollback" and not self.sandbox.reset_sequences:
+        if mode == "rollback" and not self.sandbox.isolation.reset_sequences:
             del found["sequences"], made["sequences"]
         assert found == made, f"after {mode} mode"
         assert self._observer.left_over() == {}, f"after {mode} mode"
@@ -126,5 +125,5 @@ class Stage:
         assert remembered(engine) == {}, f"after {mode} mode"
         assert works(engine), f"after {mode} mode"
         # What rollback mode leaves of sequences, the next scenario is not to see.
-        self.sandbox.reset_sequences = True
-        self.sandbox.put_back()
+        self.sandbox.begin(Isolation(mode, reset_sequences=True))
+        self.sandbox.reset()
