@@ -19,7 +19,6 @@ ORDER = [
     "_compat",
     "errors",
     "randomness",
-    "_compat",
     "embedded",
     "postgres",
     "isolation",
