@@ -18,7 +18,7 @@ class Keeping:
     """Which databases outlive the process."""
 
     reuse: bool = False
-    """Use the database that an earlier run has kept, if its schema is current, and keep it again."""
+    """Use the database of an earlier run, if its schema is current, and keep it again."""
 
     anew: bool = False
     """With ``reuse``: create the database anew in any case."""
