@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, is_dataclass
 from importlib import import_module
 from typing import Any
 
@@ -49,9 +49,14 @@ class DeferredGroup(AppGroup):
 
 
 def echo_json(value: Any) -> None:
-    """Print a dataclass, or a list of them, as JSON."""
-    plain = [asdict(item) for item in value] if isinstance(value, list) else asdict(value)
-    click.echo(json.dumps(plain, indent=2))
+    """Print a value as JSON: a dataclass, a dictionary, or a list of them."""
+    click.echo(json.dumps(value, indent=2, default=_as_dict))
+
+
+def _as_dict(value: Any) -> dict[str, Any]:
+    if not is_dataclass(value) or isinstance(value, type):
+        raise TypeError(f"{value!r} cannot be written as JSON")
+    return asdict(value)
 
 
 def table(headings: list[str], rows: list[list[str]]) -> str:

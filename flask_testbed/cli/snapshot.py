@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 from flask import current_app
 from flask.cli import AppGroup
 
 from .._compat import unproxied
-from ..databases.snapshots import Done, Snapshots
+from ..databases.snapshots import Snapshots, snapshot_json
 from ..databases.status import age, megabytes
 from ..errors import RefusedError
 from .common import echo_json, force_option, json_option, table
@@ -46,7 +49,9 @@ def save(name: str, development: bool, force: bool, as_json: bool) -> None:
     Example:
       flask test-db snapshot save before-migration --development
     """
-    _report("Saved", _snapshots(development).save(name, force=force), as_json)
+    snapshots = _snapshots(development)
+    with _reported("Saved", snapshots, name, as_json):
+        snapshots.save(name, force=force)
 
 
 @snapshot.command()
@@ -65,7 +70,8 @@ def restore(name: str, development: bool, yes: bool, force: bool, as_json: bool)
     snapshots = _snapshots(development)
     if development and not yes:
         _confirm(f"Replace the content of {snapshots.database!r}?")
-    _report("Restored", snapshots.restore(name, force=force), as_json)
+    with _reported("Restored", snapshots, name, as_json):
+        snapshots.restore(name, force=force)
 
 
 @snapshot.command("list")
@@ -79,11 +85,13 @@ def list_(development: bool, as_json: bool) -> None:
       flask test-db snapshot list
     """
     snapshots = _snapshots(development)
-    found = snapshots.list()
+    found = [snapshot_json(one) for one in snapshots.list()]
     if as_json:
         echo_json(found)
     elif found:
-        rows = [[one.name, one.of, age(one.made_at), megabytes(one.size)] for one in found]
+        rows = [
+            [one["name"], one["of"], age(one["made_at"]), megabytes(one["size"])] for one in found
+        ]
         click.echo(table(["snapshot", "of", "age", "MB"], rows))
     else:
         click.echo(f"There is no snapshot of {snapshots.database}.")
@@ -100,15 +108,21 @@ def drop(name: str, development: bool, as_json: bool) -> None:
     Example:
       flask test-db snapshot drop before-migration
     """
-    _report("Dropped", _snapshots(development).drop(name), as_json)
+    snapshots = _snapshots(development)
+    with _reported("Dropped", snapshots, name, as_json):
+        snapshots.drop(name)
 
 
-def _report(verb: str, done: Done, as_json: bool) -> None:
+@contextmanager
+def _reported(verb: str, snapshots: Snapshots, name: str, as_json: bool) -> Iterator[None]:
+    """Print what was done with a snapshot, and how long it took."""
+    started = time.perf_counter()
+    yield
+    seconds, of = time.perf_counter() - started, snapshots.database
     if as_json:
-        echo_json(done)
+        echo_json({"name": name, "of": of, "seconds": seconds})
     else:
-        took = f"{done.seconds * 1000:,.0f} ms"
-        click.echo(f"{verb} the snapshot {done.name} of {done.of}, in {took}.")
+        click.echo(f"{verb} the snapshot {name} of {of}, in {seconds * 1000:,.0f} ms.")
 
 
 def _confirm(question: str) -> None:

@@ -12,7 +12,7 @@ from flask.cli import AppGroup
 
 from .._compat import unproxied
 from ..databases.pruning import DAYS, KEEP
-from ..databases.status import HEADINGS, cells
+from ..databases.status import HEADINGS, cells, status_json
 from ..databases.test_database import Created, TestDatabase
 from ..postgres.connecting import shown
 from .common import echo_json, force_option, json_option, table
@@ -179,7 +179,7 @@ def status(as_json: bool) -> None:
     database = _database()
     rows = database.status()
     if as_json:
-        echo_json(rows)
+        echo_json([status_json(row) for row in rows])
         return
     if rows:
         click.echo(table(HEADINGS, [cells(row) for row in rows]))

@@ -21,7 +21,7 @@ from ..application.target import is_production
 from ..errors import NotEmptyError, RefusedError, SeedError
 from ..factories.base import writing_to
 from ..postgres.connecting import without_secrets
-from ..postgres.labels import Mark
+from ..postgres.labels import Label
 from ..randomness import frozen, reseed
 from .scenarios import Scenario
 from .seed import Progress, Seed, count
@@ -146,7 +146,7 @@ def is_marked(db: SQLAlchemy) -> bool:
         " AND pg_catalog.pg_get_userbyid(datdba) = current_user"
     )
     with _reachable(db), db.engine.connect() as connection:
-        return Mark.read(connection.scalar(comment)) is not None
+        return Label.read(connection.scalar(comment)) is not None
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from flask_testbed.cli import test_db as database_commands
 from flask_testbed.cli.test import pytest_arguments
 from flask_testbed.databases.servers import cluster_of
 from flask_testbed.databases.test_database import TestDatabase
-from flask_testbed.postgres.cluster import TEMPLATE, UNFINISHED, Mark
+from flask_testbed.postgres.labels import TEMPLATE, UNFINISHED, Kind, Label
 from tests.support.fixtures import (
     Project,
     Stock,
@@ -143,12 +143,12 @@ def test_status_fits_a_terminal_of_80_columns(stock: Stock, toys: Toys) -> None:
     long = "a_name_that_is_as_long_as_it_may_be"
     app = toys.app(stock.url(long))
     toys.run(app, "test-db", "create")
-    mark = Mark.make("run", "0" * 16)
+    label = Label.create(Kind.RUN, "0" * 16)
     with closing(cluster_of(TestDatabase(app).target)) as run:
         for name in (f"{long}_test_12_gw11", UNFINISHED + "0" * 12, TEMPLATE + "0" * 16):
             stock.create(name)
-            run.mark(name, mark)
-        assert run.try_lock(f"{long}_test_12_gw11")
+            run.set_label(name, label)
+        assert run.locks.try_lock(f"{long}_test_12_gw11")
         with stock.connect(f"{long}_test_12_gw11"):
             shown = toys.run(app, "test-db", "status")
 

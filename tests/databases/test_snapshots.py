@@ -7,7 +7,7 @@ import json
 import pytest
 from flask import Flask
 
-from flask_testbed.postgres.cluster import SNAPSHOT
+from flask_testbed.postgres.labels import SNAPSHOT
 from tests.support.fixtures import Project, Stock, Toys, words
 
 RESTORE = ["test-db", "snapshot", "restore", "before"]

@@ -109,12 +109,12 @@ class Moment:
 
 #: On a server of somebody else's.
 MOMENTS = [
-    Moment("template: tables made, unmarked", CREATE, "flask_testbed.databases.template:install"),
-    Moment("template: marked and named", CREATE, f"{_CLUSTER}._finish", "after"),
+    Moment("template: tables made, no label", CREATE, "flask_testbed.databases.template:install"),
+    Moment("template: labelled and named", CREATE, f"{_CLUSTER}._finish", "after"),
     Moment("create: template held", CREATE, f"{_CLUSTER}.clone"),
     Moment("create: clone copied", CREATE, f"{_CLUSTER}.clone", "after"),
-    Moment("reset: both are there", RESET, f"{_CLUSTER}._swap"),
-    Moment("reset: swapped", RESET, f"{_CLUSTER}.end_users", "after"),
+    Moment("reset: both are there", RESET, f"{_CLUSTER}._replace"),
+    Moment("reset: swapped", RESET, f"{_CLUSTER}.end_sessions", "after"),
     Moment("drop: before", DROP, f"{_CLUSTER}.drop"),
     Moment("drop: after", DROP, f"{_CLUSTER}.drop", "after"),
     Moment("snapshot save: copied", SAVE, f"{_CLUSTER}._create", "after"),
@@ -131,7 +131,7 @@ EMBEDDED_MOMENTS = [
     Moment("server: being made", CREATE, "flask_testbed.embedded.initdb:give", "after"),
     Moment("server: starting", CREATE, f"{_EMBEDDED}:EmbeddedServer._run_keeper"),
     Moment("server: started", CREATE, f"{_EMBEDDED}:EmbeddedServer._run_keeper", "after"),
-    Moment("template: tables made, unmarked", CREATE, "flask_testbed.databases.template:install"),
+    Moment("template: tables made, no label", CREATE, "flask_testbed.databases.template:install"),
     Moment("create: clone copied", CREATE, f"{_CLUSTER}.clone", "after"),
     Moment("pytest: in a test", PYTEST, "pathlib:Path.touch", "after"),
 ]
@@ -361,7 +361,7 @@ def _mend(scene: Scene, moment: Moment) -> None:
         scene.finish(scene.start(PYTEST))
     database, snapshots = TestDatabase(scene.app), Snapshots(scene.app)
     database.create()
-    with database.scratch() as (cluster, name), closing(cluster.connect(name)) as connection:
+    with database.temporary() as (cluster, name), closing(cluster.connect(name)) as connection:
         connection.execute("INSERT INTO book (title) VALUES ('x')")
     for snapshot in snapshots.list():
         snapshots.restore(snapshot.name)

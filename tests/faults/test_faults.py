@@ -10,7 +10,7 @@ from tests.faults.matrix import FAULTS, MOMENTS, on_stock, suffer
 from tests.support.fixtures import Stock, Toys
 
 SOME = [
-    ("template: tables made, unmarked", "no connection left"),
+    ("template: tables made, no label", "no connection left"),
     ("create: clone copied", "SIGKILL"),
     ("create: template held", "the name is taken"),
     ("reset: both are there", "backends ended"),

@@ -43,7 +43,14 @@ from tests.support.paths import INSTANCE
 PATIENCE = 60
 
 # What a test sets of these, it sets itself.
-_DECIDING = ["TEST_DATABASE_URL", "DATABASE_URL", "APP_ENV", "FLASK_ENV", "ENVIRONMENT"]
+_DECIDING = [
+    "TEST_DATABASE_URL",
+    "TEST_DATABASE_MAINTENANCE",
+    "DATABASE_URL",
+    "APP_ENV",
+    "FLASK_ENV",
+    "ENVIRONMENT",
+]
 _DECIDING += ["FLASK_APP", "FLASK_DEBUG", "PGHOST", "PGPORT", "PGUSER", "PGPASSWORD"]
 _DECIDING += ["PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"]
 
@@ -72,7 +79,7 @@ def ordinary() -> Iterator[str]:
     server = EmbeddedServer(INSTANCE, "test")
     cluster = Cluster(server.url("postgres"), "the embedded server", server)
     name = "testbed_ordinary"
-    with cluster.locked(name, "to make a role"):
+    with cluster.locks.locked(name, "to make a role"):
         known = cluster.connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [name])
         if not known.rowcount:
             cluster.connection.execute("CREATE ROLE testbed_ordinary LOGIN CREATEDB")
