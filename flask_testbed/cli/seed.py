@@ -18,7 +18,8 @@ from .._compat import unproxied
 from ..application.target import DISPOSABLE, is_development, parse_url
 from ..errors import NotEmptyError, SeedError
 from ..postgres.connecting import without_secrets
-from ..seeds.playing import SeedReport, check_reset, is_marked, leading_to, play, reach
+from ..seeds.database import check_reset, is_marked, leading_to, reach
+from ..seeds.playing import SeedReport, play
 from ..seeds.scenarios import EXTENSION as SCENARIOS
 from ..seeds.scenarios import Scenario, Scenarios
 from .common import table

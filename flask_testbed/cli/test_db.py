@@ -153,7 +153,7 @@ def check(ignore: tuple[str, ...], as_json: bool) -> None:
       flask test-db check --ignore 'audit_*'
     """
     from ..databases.differences import check, describe_source
-    from ..factories.base import factories_of
+    from ..factories.registry import factories_of
 
     app = unproxied(current_app)
     checked = check(app, ignore, factories_of(app))

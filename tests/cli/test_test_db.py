@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import signal
-import textwrap
 from contextlib import closing
 from pathlib import Path
 
@@ -18,24 +17,11 @@ from flask_testbed.cli.test import pytest_arguments
 from flask_testbed.databases.servers import cluster_of
 from flask_testbed.databases.test_database import TestDatabase
 from flask_testbed.postgres.labels import TEMPLATE, UNFINISHED, Kind, Label
-from tests.support.fixtures import (
-    Project,
-    Stock,
-    Toys,
-    assert_no_password,
-    finish,
-    toy_db,
-    wait_for,
-    words,
-)
-
-MANAGE = """
-    from flask.cli import FlaskGroup
-    from toyapp import create_app
-    cli = FlaskGroup(create_app=create_app)
-    if __name__ == "__main__":
-        cli()
-"""
+from tests.support.processes import assert_no_password, finish, words
+from tests.support.projects import Project, write_manage
+from tests.support.servers import Stock
+from tests.support.toys import Toys, toy_db
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture
@@ -227,32 +213,8 @@ def test_a_usage_error_exits_with_2(toys: Toys, shop: Flask, command: list[str])
 # The rest needs processes: psql, Ctrl-C, the two ways to call a command, pytest
 
 
-def manage(project: Project) -> None:
-    """Give a project the development face of issue 2."""
-    project.write(manage=MANAGE)
-    tests = project.root / "tests" / "integration"
-    tests.mkdir(parents=True)
-    (tests / "test_it.py").write_text(
-        textwrap.dedent("""
-            import os
-            from flask import current_app, has_app_context
-            from models import add, db, titles
-
-            def test_in_context():
-                assert has_app_context()
-                add("x")
-                assert titles() == ["x"]
-                assert db.engine.url.database == "own_test"
-
-            def test_again():
-                assert titles() == []
-                assert os.environ.get("FAIL") is None
-        """)
-    )
-
-
 def test_manage_and_flask_agree_and_test_leaves_nothing(project: Project, stock: Stock) -> None:
-    manage(project)
+    write_manage(project)
     environment = {"DATABASE_URL": stock.url("own"), "FLASK_APP": "manage.py"}
     before = stock.databases()
 

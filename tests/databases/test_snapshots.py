@@ -8,7 +8,10 @@ import pytest
 from flask import Flask
 
 from flask_testbed.postgres.labels import SNAPSHOT
-from tests.support.fixtures import Project, Stock, Toys, words
+from tests.support.processes import words
+from tests.support.projects import Project
+from tests.support.servers import Stock
+from tests.support.toys import Toys
 
 RESTORE = ["test-db", "snapshot", "restore", "before"]
 SAVE = ["test-db", "snapshot", "save", "before"]

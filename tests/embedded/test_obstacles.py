@@ -15,8 +15,9 @@ import pytest
 from flask_testbed.embedded import folders
 from flask_testbed.embedded.server import EmbeddedServer
 from flask_testbed.errors import ServerError
-from tests.embedded.test_server import ask, is_up, start_user
-from tests.support.fixtures import clear_away, rough_folder, wait_for
+from tests.support.embedded import ask, is_up, start_user
+from tests.support.servers import clear_away, rough_folder
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture

@@ -12,25 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
-import psycopg
 import pytest
 
 from flask_testbed.embedded import folders, places, programs
 from flask_testbed.embedded.server import EmbeddedServer
 from flask_testbed.errors import ServerError
-from tests.support.fixtures import clear_away, rough_folder, wait_for
-
-#: Uses a server until its input ends; says so when it is up.
-USER = """
-import sys
-from pathlib import Path
-from flask_testbed.embedded import EmbeddedServer
-server = EmbeddedServer(Path(sys.argv[1]), "test")
-server.start()
-print("up", flush=True)
-sys.stdin.read()
-"""
-
+from tests.support.embedded import USER, ask, is_up, start_user
+from tests.support.servers import clear_away, rough_folder
+from tests.support.waiting import wait_for
 
 #: Becomes an ordinary user once all is imported, which they might not be able to read.
 AS_NOBODY = """
@@ -71,11 +60,6 @@ def server(cluster: Path, environment: pytest.MonkeyPatch) -> Iterator[EmbeddedS
     wait_for(lambda: not is_up(made), "the server to stop")
 
 
-def is_up(server: EmbeddedServer) -> bool:
-    """Whether it has not been stopped in an orderly way."""
-    return (server.data / "postmaster.pid").exists()
-
-
 def postmaster(server: EmbeddedServer) -> psutil.Process:
     pid = int((server.data / "postmaster.pid").read_text().split()[0])
     return psutil.Process(pid)
@@ -90,21 +74,6 @@ def keeper(server: EmbeddedServer) -> psutil.Process:
     ]
     assert len(found) == 1
     return found[0]
-
-
-def ask(server: EmbeddedServer, statement: str = "SELECT 42") -> object:
-    url = server.url("postgres").set(drivername="postgresql")
-    with psycopg.connect(url.render_as_string()) as connection:
-        row = connection.execute(statement).fetchone()
-    assert row is not None
-    return row[0]
-
-
-def start_user(server: EmbeddedServer) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", USER, str(server.instance)]
-    return subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
 
 
 def wait_until_up(user: subprocess.Popen[str]) -> None:
