@@ -18,7 +18,6 @@ from tests.support.paths import ROOT
 ORDER = [
     "errors",
     "randomness",
-    "_compat",
     "embedded",
     "postgres",
     "isolation",
