@@ -190,6 +190,7 @@ class Interleavings(RuleBasedStateMachine):
             return
         if self._speak(session, ROLL_BACK_TO):
             self.server.roll_back_to(f"of_{number}")
+            self._note_rollback(session)
             session.rows, session.violating, session.local = session.nested
             session.failed = False
 
@@ -268,6 +269,7 @@ class Interleavings(RuleBasedStateMachine):
             action()  # type: ignore[operator]
         except ServerError:
             session.failed = True
+            self._note_rollback(session)
             return False
         return True
 
@@ -276,6 +278,12 @@ class Interleavings(RuleBasedStateMachine):
         for other in self.sessions:
             if other is not session and other.wrote:
                 other.overlapped = session.overlapped = True
+
+    def _note_rollback(self, session: Session) -> None:
+        """A rollback closes cursors of others, too, that were opened since it began to write."""
+        for other in self.sessions:
+            if session.wrote and other is not session:
+                other.cursors = frozenset()
 
     def _end_automatic(self, session: Session) -> None:
         """A statement in autocommit mode is committed by the next one, which settles it.
@@ -321,6 +329,8 @@ class Interleavings(RuleBasedStateMachine):
             assert self.server.now.cursors.isdisjoint(session.cursors)
         if commit and not session.failed:
             self.committed |= session.rows
+        else:
+            self._note_rollback(session)
         session.forget()
 
     def _refuse(self, justified: bool) -> None:
