@@ -6,13 +6,18 @@ There is a section for each library. Each entry names the version that it was se
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 from weakref import ref
 
 import psycopg
 from psycopg import errors, pq
 from psycopg.adapt import AdaptersMap
+
+T = TypeVar("T")
+
 
 # psycopg
 
@@ -113,3 +118,207 @@ class BorrowingConnection(psycopg.Connection[Any]):
 def forget_prepared(connection: psycopg.Connection[Any]) -> None:
     """Forget what was prepared, as a rollback of psycopg's own does. psycopg 3.3."""
     connection._prepared.clear()
+
+
+# Werkzeug
+
+
+def unproxied(proxy: T) -> T:
+    """Return the object that a proxy such as ``current_app`` stands for.
+
+    ``LocalProxy._get_current_object`` is documented, but type checkers do not see it. Werkzeug 3.1.
+    """
+    found: T = proxy._get_current_object()  # type: ignore[attr-defined]
+    return found
+
+
+# pytest
+#
+# It is not imported here: the extension works without it.
+
+
+def pytest_option(config: Any, name: str) -> Any:
+    """Return the value of a command-line option, also before pytest has read them all; else None.
+
+    `Config.known_args_namespace` is not documented. pytest 9.2.
+    """
+    early = getattr(config.known_args_namespace, name, None)
+    return getattr(config.option, name, early)
+
+
+def pytest_session(config: Any) -> Any:
+    """Return the `pytest.Session`, or None before it begins.
+
+    That it is registered as the plugin ``session`` is not documented. pytest 9.2.
+    """
+    return config.pluginmanager.get_plugin("session")
+
+
+def definition_in_use(request: Any, name: str) -> Any:
+    """Return the definition of the fixture that a request gets by a name. pytest 9.2."""
+    return request._get_active_fixturedef(name)
+
+
+def parameter_index(request: Any) -> int:
+    """Return the number of a fixture's parameter, 0 for a fixture without. pytest 9.2."""
+    index: int = getattr(request, "param_index", 0)
+    return index
+
+
+def fixture_value(definition: Any) -> Any:
+    """Return what a fixture has returned or yielded, or None if it has not been set up.
+
+    `FixtureDef.cached_result` is not documented. pytest 9.2.
+    """
+    return definition.cached_result[0] if definition.cached_result is not None else None
+
+
+def set_fixture_error(definition: Any, request: Any, error: BaseException) -> None:
+    """Raise an error for everything that asks for a fixture from now on.
+
+    `FixtureDef.cached_result` and `FixtureDef.cache_key` are not documented. pytest 9.2.
+    """
+    key = definition.cache_key(request)
+    definition.cached_result = (None, key, (error, error.__traceback__))
+
+
+# factory_boy
+#
+# It is imported where it is needed: the extension works without it. These names are used
+# throughout flask_testbed.factories, and are not hidden here:
+#
+# - `_meta`, the options of a factory, which factory_boy's documentation itself names;
+# - `factory.builder`, which its page "Internals" documents: `parse_declarations`, `BuildStep`,
+#   `StepBuilder`, `DeclarationSet` (https://factoryboy.readthedocs.io/en/stable/internals.html);
+# - the methods that `BaseFactory` and `FactoryOptions` override.
+
+
+def defaults_of(declaration: Any) -> dict[str, Any]:
+    """Return the keyword arguments of a declaration. factory_boy 3.3."""
+    defaults: dict[str, Any] = declaration._defaults
+    return defaults
+
+
+def has_default(attribute: Any) -> bool:
+    """Return whether a `SelfAttribute` was given a default. factory_boy 3.3."""
+    from factory import declarations
+
+    return attribute.default is not declarations._UNSPECIFIED
+
+
+def faker_of(locale: str | None) -> Any:
+    """Return the Faker that factory_boy uses for a locale. factory_boy 3.3."""
+    import factory
+
+    return factory.Faker._get_faker(locale)
+
+
+def take_sequence_numbers(meta: Any, size: int) -> range:
+    """Return the next numbers of a factory's sequence, and advance it. factory_boy 3.3."""
+    meta._initialize_counter()
+    first: int = meta._counter.seq
+    meta._counter.seq += size
+    return range(first, first + size)
+
+
+# psycopg, for binary COPY
+
+
+@dataclass(frozen=True)
+class _ElementDumper:
+    """Has the two attributes that psycopg's dumper of lists uses of an element's dumper."""
+
+    oid: int
+    dump: Callable[[Any], bytes]
+
+
+def array_dumper(oid: int, dump: Callable[[Any], bytes]) -> Any:
+    """Return psycopg's binary dumper of lists, with elements that psycopg need not know.
+
+    The attribute `sub_dumper` is not documented. psycopg 3.3.
+
+    :param oid: the type of the elements.
+    :param dump: returns an element in the binary format.
+    """
+    import psycopg
+    from psycopg.pq import Format
+
+    array = psycopg.adapters.types["text"].array_oid
+    dumper: Any = psycopg.adapters.get_dumper_by_oid(array, Format.BINARY)(list)
+    dumper.sub_dumper = _ElementDumper(oid, dump)
+    return dumper
+
+
+# SQLAlchemy's models, for rows in bulk
+
+
+def reverse_relationships(relationship: Any) -> set[Any]:
+    """Return the relationships that mirror one, by ``back_populates`` or ``backref``.
+
+    SQLAlchemy 2.0 and 2.1.
+    """
+    reverse: set[Any] = relationship._reverse_property
+    return reverse
+
+
+def has_own_init(mapper: Any) -> bool:
+    """Return whether a model's ``__init__`` is not the one of its registry.
+
+    `ClassManager.original_init` is not documented. SQLAlchemy 2.0 and 2.1.
+    """
+    return mapper.class_manager.original_init is not mapper.registry.constructor
+
+
+def has_listener(target: Any, event: str) -> bool:
+    """Return whether anything listens to an event of a mapper or of an attribute.
+
+    `dispatch` is not documented. SQLAlchemy 2.0 and 2.1.
+    """
+    return bool(getattr(target.dispatch, event))
+
+
+def has_bind_expression(kind: Any) -> bool:
+    """Return whether a type writes its values by an SQL expression. SQLAlchemy 2.0 and 2.1."""
+    found: bool = kind._has_bind_expression
+    return found
+
+
+# Python and SQLAlchemy's types and constraints, for scaffold
+
+
+def parse_regex(pattern: str) -> Any:
+    """Return the operations of a regular expression, and their operands. Python 3.11 to 3.14."""
+    import re
+
+    return re._parser.parse(pattern)  # type: ignore[attr-defined]
+
+
+def postgresql_variant(column_type: Any) -> Any:
+    """Return what `with_variant` made of a type for PostgreSQL. SQLAlchemy 2.0 and 2.1."""
+    return column_type._variant_mapping.get("postgresql", column_type)
+
+
+def enum_members(column_type: Any) -> dict[str, Any]:
+    """Return the members of a type's ``enum_class`` by what is stored. SQLAlchemy 2.0 and 2.1."""
+    members: dict[str, Any] = column_type._object_lookup
+    return members
+
+
+def belongs_to_type(constraint: Any) -> bool:
+    """Return whether a CHECK constraint was made by the type of a column.
+
+    `Boolean` and `Enum` make one if ``create_constraint`` is set. SQLAlchemy 2.0 and 2.1.
+    """
+    found: bool = constraint._type_bound
+    return found
+
+
+# factory_boy's sequences, for lint
+
+
+def sequence_counter(factory: Any) -> Any:
+    """Return the counter of a factory's sequence, which has a number ``seq``. factory_boy 3.3.
+
+    ``None`` before the factory has been called.
+    """
+    return factory._meta._counter

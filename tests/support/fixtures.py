@@ -1,0 +1,107 @@
+"""Fixtures that the tests of several packages share."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask_sqlalchemy import SQLAlchemy
+
+from flask_testbed.embedded import EmbeddedServer
+from flask_testbed.postgres.cluster import Cluster
+
+from .paths import INSTANCE
+from .processes import Python
+from .projects import DECIDING, Project
+from .servers import Stock, clear_away, rough_folder, stock_server
+from .toys import Toys
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ctrl_c_by_default() -> Iterator[None]:
+    """Let SIGINT end the processes that tests start.
+
+    A shell that starts a run in the background has it ignored, which processes inherit.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(scope="session")
+def ordinary() -> Iterator[str]:
+    """A role that may make databases and nothing else, on the embedded server."""
+    server = EmbeddedServer(INSTANCE, "test")
+    cluster = Cluster(server.url("postgres"), "the embedded server", server)
+    name = "testbed_ordinary"
+    with cluster.locks.locked(name, "to make a role"):
+        known = cluster.connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [name])
+        if not known.rowcount:
+            cluster.connection.execute("CREATE ROLE testbed_ordinary LOGIN CREATEDB")
+    yield name
+    cluster.close()
+
+
+@pytest.fixture(scope="session")
+def init_app(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Flask-SQLAlchemy's own: the plugin, which runs these tests, adopts no such application."""
+    plugin: Any = request.config.pluginmanager.getplugin("flask-testbed-session")
+    original: Callable[..., None] = plugin.applications.init_app
+    return original
+
+
+@pytest.fixture(scope="session")
+def _stock_server() -> Iterator[Stock]:
+    with stock_server() as stock:
+        yield stock
+
+
+@pytest.fixture
+def stock(_stock_server: Stock) -> Iterator[Stock]:
+    """A server of somebody else's, without any database but its own."""
+    yield _stock_server
+    _stock_server.drop_all()
+
+
+@pytest.fixture(scope="session")
+def embedded_home() -> Iterator[Path]:
+    """A folder in which embedded servers live, for as long as the tests run."""
+    home = rough_folder()
+    yield home
+    clear_away(home)
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch, embedded_home: Path) -> pytest.MonkeyPatch:
+    """An environment in which nothing is decided."""
+    for name in DECIDING:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("FLASK_TESTBED_HOME", str(embedded_home))
+    return monkeypatch
+
+
+@pytest.fixture
+def toys(request: pytest.FixtureRequest, environment: pytest.MonkeyPatch, tmp_path: Path) -> Toys:
+    """Toy applications in this process."""
+    # The plugin that runs these very tests would adopt them, and end the run if they are wrong.
+    plugin: Any = request.config.pluginmanager.getplugin("flask-testbed-session")
+    if plugin is not None:
+        environment.setattr(SQLAlchemy, "init_app", plugin.applications.init_app)
+    return Toys(tmp_path / "instance")
+
+
+@pytest.fixture(scope="session")
+def python() -> Iterator[Python]:
+    """Runs commands of Python in forks of one process."""
+    python = Python()
+    yield python
+    python.close()
+
+
+@pytest.fixture
+def project(environment: pytest.MonkeyPatch, tmp_path: Path, python: Python) -> Project:
+    """A toy project, with warnings as errors."""
+    return Project.make(tmp_path, python)
