@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 from factory.alchemy import SQLAlchemyModelFactory, SQLAlchemyOptions
 from flask import Flask, current_app
+from psycopg import pq
 from psycopg.pq import Format
 from sqlalchemy import event
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
@@ -27,6 +28,21 @@ def test_the_object_behind_a_proxy() -> None:
     app = Flask("toy")
     with app.app_context():
         assert _compat.unproxied(current_app) is app
+
+
+# psycopg
+
+
+def test_the_parts_of_a_connection_that_borrows() -> None:
+    for method in ("_notice_handler", "_check_connection_ok", "_check_intrans_gen"):
+        assert callable(getattr(psycopg.Connection, method))
+    connection = psycopg.Connection[Any](pq.PGconn.connect_start(b"host=127.0.0.1 port=1"))
+    try:
+        attributes = {"_adapters", "_autocommit", "_closed", "_num_transactions", "_prepared"}
+        assert attributes <= vars(connection).keys()
+        _compat.forget_prepared(connection)
+    finally:
+        connection.close()
 
 
 # factory_boy
