@@ -42,8 +42,8 @@ suite: $(INSTALLED)
 suite-2.0: $(OLDER)
 	PYTHONPATH=$(OLDER) $(BIN)/python -c \
 	  'import sqlalchemy; v = sqlalchemy.__version__; print("SQLAlchemy", v); assert v[:4] == "2.0."'
-	PYTHONPATH=$(OLDER) $(BIN)/pytest -n 2 tests/testbed/scenarios $(addprefix tests/testbed/test_,\
-	  binds.py modes.py queries.py requests.py)
+	PYTHONPATH=$(OLDER) $(BIN)/pytest -n 2 tests/isolation/scenarios tests/sandbox/test_binds.py \
+	  $(addprefix tests/pytest_plugin/test_,modes.py queries.py requests.py)
 
 $(OLDER): requirements-sqlalchemy-2.0.txt $(INSTALLED)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade \

@@ -20,7 +20,7 @@ from flask_sqlalchemy import SQLAlchemy
 
 from benchmarks.measure import Timings, interleave, show
 from factories import AgentExecutionFactory, AgentFactory
-from flask_testbed.application.databases import attach
+from flask_testbed.application.databases import database_of
 from flask_testbed.application.target import target_of
 from flask_testbed.randomness import reseed
 from flask_testbed.sandbox.sandbox import Sandbox
@@ -50,9 +50,9 @@ class PendingAgentFactory(AgentFactory):
 def database() -> Iterator[SQLAlchemy]:
     """The application on a database of its own, on the server for tests."""
     app: Flask = create_app({"TESTING": True})
-    state = attach(app)
-    sandbox = Sandbox(app, state, target_of(app, state))
-    sandbox.redirect(app, state)
+    database = database_of(app)
+    sandbox = Sandbox(database, target_of(database))
+    sandbox.redirect(database)
     try:
         with app.app_context():
             db: SQLAlchemy = app.extensions["sqlalchemy"]

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from flask import Flask
 
-from .application.databases import attach_all
+from .application.databases import databases_of
 from .application.hooks import Hook, Hooks, set_hooks
 from .application.target import is_development
 from .cli.common import DeferredGroup
@@ -85,12 +85,10 @@ class Testbed:
         :raises SettingsError: the application has no Flask-SQLAlchemy, or is not for PostgreSQL
             through psycopg 3.
         """
-        states = attach_all(app)
+        databases = databases_of(app)
         set_hooks(app, self._hooks)
-        for state in states:
-            if is_development(state.own_url, app.instance_path):
-                database = DevelopmentDatabase(app, state)
-                for route in state.routes.values():
-                    route.to_own = database.url
+        for database in databases:
+            if is_development(database.own_url, app.instance_path):
+                database.redirect(DevelopmentDatabase(database), to_test=False)
         for command in (test_db, *_DEFERRED, test):
             app.cli.add_command(command)

@@ -1,4 +1,4 @@
-"""The one fixture that the testbed needs; the rest comes with its plugin."""
+"""The one fixture that the testbed needs; the rest comes with its plugin and tests/support."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import pytest
 from flask import Flask
 
 from manage import create_app
+
+pytest.register_assert_rewrite("tests.support", "tests.faults")
+
+pytest_plugins = ["tests.support.fixtures"]
 
 
 @pytest.fixture(scope="session")

@@ -12,10 +12,10 @@ from sqlalchemy.orm import Session
 
 from benchmarks.peers.models import INSTANCE, Shelf, add_tables, db, make_app
 from benchmarks.peers.runner import Test
-from flask_testbed.application.databases import attach
+from flask_testbed.application.databases import database_of
 from flask_testbed.application.target import target_of
 from flask_testbed.embedded.server import EmbeddedServer
-from flask_testbed.isolation.mode import Mode
+from flask_testbed.isolation.mode import Isolation, Mode
 from flask_testbed.postgres.cluster import Cluster
 from flask_testbed.postgres.connecting import connect_parameters
 from flask_testbed.sandbox.sandbox import Sandbox
@@ -102,15 +102,15 @@ def bare(tables: int) -> Cases:
 def _sandbox(mode: Mode, tables: int) -> Cases:
     add_tables(tables)
     app = make_app()
-    state = attach(app)
-    sandbox = Sandbox(app, state, target_of(app, state))
-    sandbox.mode = mode
-    sandbox.redirect(app, state)
-    engine = state.route.engine
+    database = database_of(app)
+    sandbox = Sandbox(database, target_of(database))
+    sandbox.begin(Isolation(mode))
+    sandbox.redirect(database)
+    engine = database.route.engine
 
     def test(number: int) -> None:
         one_test(engine, number)
-        sandbox.put_back()
+        sandbox.reset()
 
     try:
         # Nothing is done for the engine that others have done for them.

@@ -2,53 +2,102 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from weakref import ref
 
 from flask import Flask
 from sqlalchemy.engine import URL, make_url
 
 from ..errors import SettingsError
 from ..postgres.addresses import is_same_database
-from .routes import EXTENSION, Route
+from .gate import gate
+from .routes import Destination, Route
 
 if TYPE_CHECKING:
     from flask_sqlalchemy import SQLAlchemy
 
+#: Key of an application's databases in ``app.extensions``.
+EXTENSION = "flask_testbed"
 
-@dataclass
-class State:
-    """What the testbed knows of one database of an application."""
 
-    db: SQLAlchemy
-    own_url: URL
-    """The application's own database, as it was configured."""
+class AppDatabase:
+    """One database of an application, and the routes of the engines that lead to it.
 
-    routes: dict[str | None, Route] = field(default_factory=dict)
-    """By bind key: all that lead there."""
+    :param app: the application, which is referred to weakly.
+    :param db: its Flask-SQLAlchemy extension.
+    :param own_url: the URL of the database, as it was configured.
+    :param bind: key of the database in ``SQLALCHEMY_BINDS``; None for the default database.
+    """
 
-    bind: str | None = None
-    """Which of the application's databases it is about; ``None`` is the default one."""
+    def __init__(self, app: Flask, db: SQLAlchemy, own_url: URL, bind: str | None = None) -> None:
+        self._app = ref(app)
+        self.db = db
+        self.own_url = own_url
+        self.bind = bind
+        self.routes: dict[str | None, Route] = {}
+        """The routes that lead to this database, by bind key."""
+
+    def __repr__(self) -> str:
+        app = self._app()
+        name = app.name if app is not None else "forgotten"
+        return f"<AppDatabase {self.own_url.database!r} of {name}, bind {self.bind!r}>"
+
+    @property
+    def app(self) -> Flask:
+        """The application.
+
+        :raises ReferenceError: the application has been garbage-collected.
+        """
+        app = self._app()
+        if app is None:
+            raise ReferenceError("the application has been garbage-collected")
+        return app
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the application still exists."""
+        return self._app() is not None
 
     @property
     def route(self) -> Route:
-        """The way of the engine for that database."""
+        """The route of the engine of :attr:`bind`."""
         return self.routes[self.bind]
 
+    def redirect(self, destination: Destination, *, to_test: bool) -> None:
+        """Redirect all engines of this database. Parameters as of :meth:`.Route.redirect`.
+
+        A database that is redirected to a test database stays so: nothing leads back to another.
+        """
+        if self.route.is_test and not to_test:
+            return
+        for route in self.routes.values():
+            route.redirect(destination, to_test=to_test)
+            # What is in the pool leads to the application's own database.
+            route.engine.dispose()
+
+    def show(self, url: URL) -> None:
+        """Make the engines and the configuration say that the database is at a URL."""
+        for route in self.routes.values():
+            route.engine.url = url
+        self.configure(url)
+
     def dispose(self) -> None:
-        """Close what is in the pools of the engines that lead there."""
+        """Close the pooled connections of the engines that lead here."""
         for route in self.routes.values():
             route.engine.dispose()
 
-    def configured(self, app: Flask) -> URL:
-        """Where the configuration says that the database is."""
+    @property
+    def configured(self) -> URL:
+        """The URL of the database, as the application's configuration has it now."""
+        app = self.app
         if self.bind is None:
             return make_url(app.config["SQLALCHEMY_DATABASE_URI"])
         given = app.config["SQLALCHEMY_BINDS"][self.bind]
         return make_url(given["url"] if isinstance(given, dict) else given)
 
-    def configure(self, app: Flask, url: URL) -> None:
-        """Have the configuration say that the database is elsewhere."""
+    def configure(self, url: URL) -> None:
+        """Set the URL of the database in the application's configuration."""
+        app = self.app
         text = url.render_as_string(hide_password=False)
         if self.bind is None:
             app.config["SQLALCHEMY_DATABASE_URI"] = text
@@ -58,21 +107,24 @@ class State:
         app.config["SQLALCHEMY_BINDS"] = {**app.config["SQLALCHEMY_BINDS"], self.bind: said}
 
 
-def attach(app: Flask) -> State:
-    """Put routes under an application's engines, once. They lead nowhere else yet.
+def database_of(app: Flask) -> AppDatabase:
+    """The default database of an application.
 
     :param app: an application on which Flask-SQLAlchemy is initialised.
-    :returns: what there is to know of its default database.
-    :raises SettingsError: it is not, or an engine cannot be redirected.
+    :raises SettingsError: it is not, or one of its engines cannot be redirected.
     """
-    return attach_all(app)[0]
+    return databases_of(app)[0]
 
 
-def attach_all(app: Flask) -> list[State]:
-    """As :func:`attach`, of all its databases: binds that lead to one are together."""
+def databases_of(app: Flask) -> list[AppDatabase]:
+    """All databases of an application: the default one first, binds with one URL together.
+
+    The first call creates a route for each engine, which leads to the application's own database
+    until it is redirected. Raises as :func:`database_of`.
+    """
     if EXTENSION in app.extensions:
-        states: list[State] = app.extensions[EXTENSION]
-        return states
+        known: list[AppDatabase] = app.extensions[EXTENSION]
+        return known
     db = app.extensions.get("sqlalchemy")
     if db is None:
         raise SettingsError(
@@ -83,18 +135,17 @@ def attach_all(app: Flask) -> list[State]:
         engines = dict(db.engines)
     if None not in engines:
         raise SettingsError("SQLALCHEMY_DATABASE_URI is not set, and the testbed needs it.")
-    states = []
+    databases: list[AppDatabase] = []
     for key in sorted(engines, key=lambda key: key or ""):
         if key is None or engines[key].dialect.name == "postgresql":
-            _add(states, db, key, Route(engines[key]))
-    app.extensions[EXTENSION] = states
-    return states
-
-
-def _add(states: list[State], db: SQLAlchemy, key: str | None, route: Route) -> None:
-    same = (state for state in states if is_same_database(route.own, state.own_url))
-    state = next(same, None)
-    if state is None:
-        state = State(db, route.own, bind=key)
-        states.append(state)
-    state.routes[key] = route
+            route = Route(engines[key])
+            same = (one for one in databases if is_same_database(route.own, one.own_url))
+            database = next(same, None)
+            if database is None:
+                database = AppDatabase(app, db, route.own, key)
+                databases.append(database)
+                gate.add_database(database)
+            database.routes[key] = route
+            gate.add_route(route)
+    app.extensions[EXTENSION] = databases
+    return databases

@@ -1,48 +1,95 @@
-"""Where an application's engines connect to, decided at each connection.
+"""Routes: where the engines of an application connect to, decided at each connection.
 
-An engine stays the object that it is, so one that was captured at import is redirected too, and
-the application's pool, its events and its options are those of production.
+An engine stays the object that it is, so an engine that was captured at import is redirected too,
+and the pool, the events and the options of the application are those of production.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
-import psycopg
-from sqlalchemy import event
 from sqlalchemy.engine import URL, Engine
-from sqlalchemy.exc import DisconnectionError
 
 from ..embedded.parameters import shield
 from ..errors import SettingsError
+from ..isolation.mode import Mode
 from ..postgres.connecting import connect_parameters
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+logger = logging.getLogger(__name__)
 
-    from sqlalchemy.engine.interfaces import Dialect
-    from sqlalchemy.pool import ConnectionPoolEntry
-
-EXTENSION = "flask_testbed"
-
-#: The attribute by which a dialect is known as that of an engine with a route.
-ROUTED = "flask_testbed_routed"
-
-#: Whether the engines lead elsewhere for a while: a database is being made.
+#: Whether this context is in a detour: a database is being created.
 is_detour: ContextVar[bool] = ContextVar("flask_testbed_is_detour", default=False)
+
+
+class Destination:
+    """A database that routes lead to. Its methods stand in the order of a connection's life."""
+
+    def url(self) -> URL:
+        """Create the database if need be, and return its URL."""
+        raise NotImplementedError
+
+    def connecting(self, tracked: TrackedConnection, parameters: dict[str, Any]) -> Any:
+        """Return a connection to use in place of a new one, or None to connect.
+
+        :param parameters: those of the connection, which lead to the database already.
+        """
+        return None
+
+    def checked_out(self, tracked: TrackedConnection) -> None:
+        """Note that a connection leaves its pool.
+
+        :raises DisconnectionError: it does not fit any more; the pool connects anew.
+        """
+
+
+@dataclass(eq=False, slots=True, weakref_slot=True)
+class TrackedConnection:
+    """What is known of one connection."""
+
+    route: Route | None = None
+    """The route that it was made for; None for a connection that no application database knows."""
+
+    destination: Destination | None = None
+    """Where the route led when it was made; None for the application's own database."""
+
+    detour: URL | None = None
+    """The database of the detour in which it was made."""
+
+    place: dict[str, Any] | None = None
+    """The parameters that say where it was meant to lead; None where it was not redirected."""
+
+    connection: Any = None
+    """The driver's connection, or None before there is one."""
+
+    mode: Mode = "commit"
+    """How what is done on it is undone."""
+
+    is_unmanaged: bool = False
+    """Whether the application made its engine for itself."""
+
+    is_out: bool = False
+    """Whether it is checked out."""
+
+    was_out: bool = False
+    """Whether it has been checked out before: what was set until then belongs to it."""
+
+    given_up: bool = False
+    """Whether it must not be used any more: it is closed when it comes back to its pool."""
 
 
 class Route:
     """The way from an engine to a database.
 
     :param engine: an engine for PostgreSQL through psycopg 3.
-    :raises SettingsError: it is for something else.
+    :raises SettingsError: the engine is for another database or driver.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -54,33 +101,49 @@ class Route:
             )
         self.engine = engine
         self.own = engine.url
-        self.to_own: Callable[[], URL] | None = None
-        """Has the application's own database ready; ``None`` leaves that to whoever keeps it."""
-        self.to_test: Callable[[], URL] | None = None
-        """Has a test database ready. Once it is set, nothing leads to the application's own."""
-        self.share: Callable[[dict[str, Any]], Any] = _share_nothing
-        """Gives a connection to the test database in place of a new one, or ``None``."""
+        """The application's own database, as the engine was configured."""
+        self.destination: Destination | None = None
+        """Where the engine is redirected to; None for the application's own database."""
+        self.is_test = False
+        """Whether the destination is a test database: then nothing leads to the own one."""
         self._detour = threading.local()
-        # Listeners to all engines are told the dialect, not the engine.
-        setattr(engine.dialect, ROUTED, True)
-        event.listen(engine, "do_connect", self._connect)
-        event.listen(engine, "connect", self._connected)
-        event.listen(engine, "checkout", self._checkout)
-        event.listen(engine, "close", self._closed)
+        self._open: set[Any] = set()
         # An application that a fixture made is forgotten with its pool, which closes nothing.
-        self._open: set[psycopg.Connection[Any]] = set()
         weakref.finalize(engine, _close_all, self._open, os.getpid()).atexit = False
+
+    def __repr__(self) -> str:
+        where = self.detour_url or self.destination or "the application's own database"
+        return f"<Route of {self.own.database!r} to {where}>"
+
+    def redirect(self, destination: Destination, *, to_test: bool) -> None:
+        """Send the connections that are made from now on to another database.
+
+        :param to_test: the destination is a test database.
+        """
+        logger.debug("%r is redirected to %r", self, destination)
+        self.destination, self.is_test = destination, to_test
+
+    @property
+    def detour_url(self) -> URL | None:
+        """The database of this thread's detour, or None outside of one."""
+        return getattr(self._detour, "url", None)
+
+    @property
+    def is_redirected(self) -> bool:
+        """Whether connections lead to a test database, or to one that is being created."""
+        return self.is_test or self.detour_url is not None
 
     @contextmanager
     def detour(self, url: URL) -> Iterator[None]:
-        """Lead this thread to another database for a while. No connection to it survives.
+        """Send this thread's connections to another database, and close them at the end.
 
-        It is done in the middle of a connect, too, whose pool may allow no second connection.
+        A detour may be taken while the engine connects, whose pool may allow no second connection.
         """
         shown, pool = self.engine.url, self.engine.pool
         self.engine.pool = temporary = pool.recreate()
         self._detour.url = self.engine.url = url
-        self._detour.opened = []
+        opened: list[Any] = []
+        self._detour.opened = opened
         token = is_detour.set(True)
         try:
             yield
@@ -88,68 +151,46 @@ class Route:
             is_detour.reset(token)
             self._detour.url = None
             self.engine.url, self.engine.pool = shown, pool
-            for connection in self._detour.opened:
+            for connection in opened:
                 connection.close()
                 self._open.discard(connection)
             temporary.dispose()
 
-    @property
-    def _detour_url(self) -> URL | None:
-        """Where this thread is led for a while."""
-        return getattr(self._detour, "url", None)
+    # Called by the gate
 
-    def destination(self) -> URL | None:
-        """Where to connect to, once that is ready; ``None`` is where the application says."""
-        resolve = self.to_test or self.to_own
-        return self._detour_url or (resolve() if resolve else None)
-
-    @property
-    def leads(self) -> bool:
-        """Whether it leads elsewhere than the application says."""
-        return (self._detour_url or self.to_test or self.to_own) is not None
-
-    def lead(self, parameters: dict[str, Any], own: URL) -> Any:
-        """Lead a connection that is about to be made.
+    def connect(self, tracked: TrackedConnection, parameters: dict[str, Any], own: URL) -> Any:
+        """Redirect a connection that is about to be made.
 
         :param parameters: those of the connection, which are changed.
         :param own: where they lead.
-        :returns: a connection to take instead, or ``None`` to make one.
+        :returns: a connection to use in its place, or None to connect.
         """
-        url = self.destination()
-        if url is None:
+        tracked.detour, tracked.destination = self.detour_url, self.destination
+        if tracked.detour is not None:
+            redirect(parameters, own, tracked.detour)
+            tracked.place = place_in(parameters)
             return None
+        if tracked.destination is None:
+            return None
+        url = tracked.destination.url()
         redirect(parameters, own, url)
-        if self._detour_url is not None:
-            return None
+        tracked.place = place_in(parameters)
         self.engine.url = url
-        return self.share(parameters)
+        return tracked.destination.connecting(tracked, parameters)
 
-    def _connect(
-        self,
-        dialect: Dialect,
-        record: ConnectionPoolEntry,
-        arguments: tuple[Any, ...],
-        parameters: dict[str, Any],
-    ) -> Any:
-        return self.lead(parameters, self.own)
+    def opened(self, tracked: TrackedConnection) -> None:
+        """Note that a connection was made."""
+        if not tracked.is_unmanaged:
+            self._open.add(tracked.connection)
+        if tracked.detour is not None:
+            self._detour.opened.append(tracked.connection)
 
-    def _connected(self, connection: Any, record: ConnectionPoolEntry) -> None:
-        if type(connection) is psycopg.Connection:  # and none that is shared
-            self._open.add(connection)
-        if self._detour_url is not None:
-            record.info[EXTENSION] = self._detour_url
-            self._detour.opened.append(connection)
-
-    def _closed(self, connection: Any, record: ConnectionPoolEntry) -> None:
-        self._open.discard(connection)
-
-    def _checkout(self, connection: Any, record: ConnectionPoolEntry, proxy: Any) -> None:
-        if record.info.get(EXTENSION) != self._detour_url:
-            # The pool answers this by connecting anew.
-            raise DisconnectionError("a connection to another database")
+    def closed(self, tracked: TrackedConnection) -> None:
+        """Note that a connection was closed."""
+        self._open.discard(tracked.connection)
 
 
-def _close_all(connections: Iterable[psycopg.Connection[Any]], pid: int) -> None:
+def _close_all(connections: Iterable[Any], pid: int) -> None:
     """Close connections of this process."""
     if os.getpid() == pid:
         for connection in connections:
@@ -168,5 +209,6 @@ def redirect(parameters: dict[str, Any], own: URL, url: URL) -> None:
     shield(parameters)
 
 
-def _share_nothing(parameters: dict[str, Any]) -> None:
-    """Leave it to the dialect to connect."""
+def place_in(parameters: dict[str, Any]) -> dict[str, Any]:
+    """The parameters that say where a connection leads."""
+    return {key: parameters.get(key) for key in ("dbname", "host", "port")}

@@ -21,7 +21,7 @@ from sqlalchemy.engine.mock import MockConnection
 from sqlalchemy.exc import SQLAlchemyError
 
 from ..errors import DatabaseError
-from .databases import State
+from .databases import AppDatabase
 from .fingerprint import files_below, hash_files, imported_by
 from .hooks import Hooks, add_extensions, describe, hooks_of, run_hooks
 from .quiet import logging_kept
@@ -51,24 +51,24 @@ class Schema:
     """Extensions of PostgreSQL that it needs, whose versions are the server's."""
 
 
-def find_schema(app: Flask, state: State) -> Schema:
+def find_schema(database: AppDatabase) -> Schema:
     """Say what an application's schema is made of. Connects to nothing.
 
     :raises SettingsError: something that it depends on is not there.
     """
-    hooks = _hooks(app, state)
-    source = "migrations" if state.bind is None and _migrations(app) else "models"
+    hooks, app = _hooks(database), database.app
+    source = "migrations" if database.bind is None and _migrations(app) else "models"
     parts = [hooks.fingerprint(Path(app.root_path)), sqlalchemy.__version__]
     if source == "migrations":
         # Alembic names constraints by the convention of the models.
-        parts += [_hash_migrations(app), version("alembic"), _convention(state)]
+        parts += [_hash_migrations(app), version("alembic"), _convention(database)]
     else:
-        parts += [_ddl(state)]
+        parts += [_ddl(database)]
     digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
     return Schema(source, digest, tuple(hooks.extensions))
 
 
-def build_schema(app: Flask, state: State, schema: Schema, url: URL) -> None:
+def build_schema(database: AppDatabase, schema: Schema, url: URL) -> None:
     """Make the schema in an empty database: extensions, migrations or models, hooks.
 
     The application's engine leads there for as long as it takes, so that migrations run as
@@ -76,14 +76,14 @@ def build_schema(app: Flask, state: State, schema: Schema, url: URL) -> None:
 
     :raises DatabaseError: an extension, a migration, a statement or a hook failed.
     """
-    hooks, session = _hooks(app, state), state.db.session
-    with leading_to(app, state, url):
+    hooks, session = _hooks(database), database.db.session
+    with leading_to(database, url):
         try:
             with _explained("An extension cannot be installed", _INSTALL):
                 add_extensions(session, hooks)
             failing = f"The schema cannot be made from the {schema.source}"
             with _explained(failing, _TRY[schema.source]):
-                _make(app, state, schema)
+                _make(database, schema)
             for function in hooks.functions:
                 failing = f"The template hook {describe(function)} fails"
                 with _explained(failing, "Mend it, or take it away."):
@@ -92,26 +92,26 @@ def build_schema(app: Flask, state: State, schema: Schema, url: URL) -> None:
             session.remove()
 
 
-def build_tables(app: Flask, state: State, url: URL) -> None:
+def build_tables(database: AppDatabase, url: URL) -> None:
     """Make what the models say, and nothing else, in a database without tables.
 
     :raises DatabaseError: a statement failed.
     """
     failing = "The tables cannot be made from the models"
-    with leading_to(app, state, url), _explained(failing, _TRY["models"]):
-        state.db.create_all(list(state.routes))
+    with leading_to(database, url), _explained(failing, _TRY["models"]):
+        database.db.create_all(list(database.routes))
 
 
-def _make(app: Flask, state: State, schema: Schema) -> None:
+def _make(database: AppDatabase, schema: Schema) -> None:
     if schema.source == "migrations":
-        _upgrade(app)
+        _upgrade(database.app)
     else:
-        state.db.create_all(list(state.routes))
+        database.db.create_all(list(database.routes))
 
 
-def _hooks(app: Flask, state: State) -> Hooks:
+def _hooks(database: AppDatabase) -> Hooks:
     """The hooks of the application's default database: it is that to which its session leads."""
-    return hooks_of(app) if state.bind is None else Hooks()
+    return hooks_of(database.app) if database.bind is None else Hooks()
 
 
 @contextmanager
@@ -124,27 +124,27 @@ def _explained(failing: str, way_out: str) -> Iterator[None]:
 
 
 @contextmanager
-def leading_to(app: Flask, state: State, url: URL) -> Iterator[None]:
+def leading_to(database: AppDatabase, url: URL) -> Iterator[None]:
     """Push a context in which the application's database is another one, and logging is quiet."""
-    with app.app_context(), _leading_to(app, state, url), logging_kept():
+    with database.app.app_context(), _leading_to(database, url), logging_kept():
         yield
 
 
 @contextmanager
-def _leading_to(app: Flask, state: State, url: URL) -> Iterator[None]:
+def _leading_to(database: AppDatabase, url: URL) -> Iterator[None]:
     """Lead every way to the application's own database to another one meanwhile.
 
     An ``env.py`` may take the URL from the configuration, and make an engine of its own.
     """
-    configured = state.configured(app)
-    state.configure(app, url)
+    configured = database.configured
+    database.configure(url)
     try:
         with ExitStack() as detours:
-            for route in state.routes.values():
+            for route in database.routes.values():
                 detours.enter_context(route.detour(url))
             yield
     finally:
-        state.configure(app, configured)
+        database.configure(configured)
 
 
 def _migrations(app: Flask) -> list[Path]:
@@ -176,9 +176,9 @@ def _hash_migrations(app: Flask) -> str:
     return hash_files([*files, *imported_by(files)], folders[0])
 
 
-def _convention(state: State) -> str:
+def _convention(database: AppDatabase) -> str:
     """The naming convention of the models. Functions in it count by their names."""
-    convention = state.db.metadata.naming_convention
+    convention = database.db.metadata.naming_convention
     words = {str(key): getattr(value, "__qualname__", value) for key, value in convention.items()}
     return repr(sorted(words.items()))
 
@@ -191,12 +191,12 @@ def _upgrade(app: Flask) -> None:
     command.upgrade(configured.migrate.get_config(configured.directory), "heads")
 
 
-def _ddl(state: State) -> str:
+def _ddl(database: AppDatabase) -> str:
     """The statements that would make the tables, and what listeners to that would add."""
     recorder = _Recorder()
-    for key in state.routes:
+    for key in database.routes:
         # A bind without models has no metadata.
-        state.db.metadatas.get(key, MetaData()).create_all(recorder, checkfirst=False)
+        database.db.metadatas.get(key, MetaData()).create_all(recorder, checkfirst=False)
     return ";\n".join(recorder.statements)
 
 

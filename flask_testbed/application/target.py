@@ -22,7 +22,7 @@ from sqlalchemy.exc import ArgumentError
 
 from ..embedded.server import EmbeddedServer
 from ..errors import SettingsError
-from .databases import State
+from .databases import AppDatabase
 
 SUFFIX = "_test"
 
@@ -206,10 +206,11 @@ def is_development(url: URL, instance: Path | str) -> bool:
     return url.query.get("host") == str(server.sockets)
 
 
-def target_of(app: Flask, state: State) -> Target:
+def target_of(database: AppDatabase) -> Target:
     """Where an application's test database is. Connects to nothing.
 
     :raises SettingsError: a setting cannot be used.
     """
-    own = None if is_development(state.own_url, app.instance_path) else state.own_url
-    return find_target(app, own, bind=state.bind)
+    app, own = database.app, database.own_url
+    development = is_development(own, app.instance_path)
+    return find_target(app, None if development else own, bind=database.bind)

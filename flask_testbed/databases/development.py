@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from flask import Flask
 from sqlalchemy.engine import URL
 
-from ..application.databases import State
+from ..application.databases import AppDatabase
+from ..application.routes import Destination
 from ..application.schema import build_schema, find_schema
 from ..embedded.server import EmbeddedServer
 from ..postgres.cluster import Cluster, Mark
@@ -28,20 +28,18 @@ def development_url(instance: Path | str, database: str) -> str:
     return url.render_as_string(hide_password=False)
 
 
-class DevelopmentDatabase:
+class DevelopmentDatabase(Destination):
     """An application's database on its embedded development server.
 
-    :param app: the application.
-    :param state: what the testbed knows of it.
+    :param database: the application's own database.
     """
 
-    def __init__(self, app: Flask, state: State) -> None:
-        self._app = app
-        self._state = state
+    def __init__(self, database: AppDatabase) -> None:
+        self._database = database
         self._cluster = Cluster(
-            state.own_url,
+            database.own_url,
             "the embedded server",
-            EmbeddedServer(Path(app.instance_path), "development"),
+            EmbeddedServer(Path(database.app.instance_path), "development"),
         )
         self._ready = False
         self._lock = threading.Lock()
@@ -55,10 +53,10 @@ class DevelopmentDatabase:
             if not self._ready:
                 self._make()
                 self._ready = True
-        return self._state.own_url
+        return self._database.own_url
 
     def _make(self) -> None:
-        cluster, name = self._cluster, str(self._state.own_url.database)
+        cluster, name = self._cluster, str(self._database.own_url.database)
         try:
             with cluster.locked(name, "to make the development database"):
                 if cluster.find(name) is None:
@@ -69,8 +67,8 @@ class DevelopmentDatabase:
 
     def _build(self, cluster: Cluster, name: str) -> None:
         cluster.drop_unfinished()
-        schema = find_schema(self._app, self._state)
+        schema = find_schema(self._database)
         mark = Mark.make("development", schema.fingerprint[:16])
         with cluster.making(name, mark) as unfinished:
             url = cluster.url.set(database=unfinished)
-            build_schema(self._app, self._state, schema, url)
+            build_schema(self._database, schema, url)

@@ -16,7 +16,7 @@ from flask import Flask
 from sqlalchemy import Table
 from sqlalchemy import inspect as mapping_of
 
-from ..application.databases import State, attach
+from ..application.databases import AppDatabase, database_of
 from ..application.schema import build_tables, find_schema
 from .catalog import Entry, Kind, drop_tables, read_schema
 from .test_database import TestDatabase
@@ -65,22 +65,21 @@ def check(app: Flask, ignore: Sequence[str] = (), factories: Iterable[type[Any]]
     :param factories: the application's factories.
     :raises TestbedError: the schema cannot be made.
     """
-    state = attach(app)
-    schema = find_schema(app, state)
-    database = TestDatabase(app)
-    with database.scratch() as (cluster, name):
+    database = database_of(app)
+    schema = find_schema(database)
+    with TestDatabase(app).scratch() as (cluster, name):
         with closing(cluster.connect(name)) as connection:
             made = read_schema(connection)
             if schema.source == "migrations":
                 drop_tables(connection)
         wanted = made
         if schema.source == "migrations":
-            build_tables(app, state, cluster.url.set(database=name))
+            build_tables(database, cluster.url.set(database=name))
             with closing(cluster.connect(name)) as connection:
                 wanted = read_schema(connection)
     models, migrations = _but(wanted, ignore), _but(made, ignore)
     tables = {entry.relation for entry in made if entry.kind == "table"}
-    known = list(_factories(factories, state))
+    known = list(_factories(factories, database))
     differences = [*compare(models, migrations), *_without_table(known, tables)]
     return Checked(schema.source, len(tables), len(known), differences)
 
@@ -206,11 +205,11 @@ def _enums(models: Sequence[Entry], migrations: Sequence[Entry]) -> Iterator[Dif
 
 
 def _factories(
-    factories: Iterable[type[Any]], state: State
+    factories: Iterable[type[Any]], database: AppDatabase
 ) -> Iterator[tuple[str, str, list[Table]]]:
     """The factories whose models are in the default database: name, model, tables."""
     elsewhere = [
-        metadata for key, metadata in state.db.metadatas.items() if key not in state.routes
+        metadata for key, metadata in database.db.metadatas.items() if key not in database.routes
     ]
     for factory in factories:
         model = factory._meta.model

@@ -18,7 +18,7 @@ from pathlib import Path
 from flask import Flask
 from sqlalchemy.engine import URL
 
-from ..application.databases import attach
+from ..application.databases import database_of
 from ..application.guards import SYSTEM, check_target
 from ..application.target import is_development, is_production, target_of
 from ..embedded.server import EmbeddedServer
@@ -65,9 +65,8 @@ class Snapshots:
     """
 
     def __init__(self, app: Flask, *, development: bool = False) -> None:
-        self._app = app
-        self._state = attach(app)
-        self._target = target_of(app, self._state)
+        self._database = database_of(app)
+        self._target = target_of(self._database)
         self.development = development
 
     @property
@@ -75,12 +74,12 @@ class Snapshots:
         """Whether the database is on an embedded server, where nobody else's can be."""
         if not self.development:
             return self._target.embedded
-        return is_development(self._state.own_url, self._app.instance_path)
+        return is_development(self._database.own_url, self._database.app.instance_path)
 
     @property
     def database(self) -> str:
         """The name of the database."""
-        url = self._state.own_url if self.development else self._target.url
+        url = self._database.own_url if self.development else self._target.url
         return str(url.database)
 
     def save(self, name: str, *, force: bool = False) -> Done:
@@ -181,13 +180,13 @@ class Snapshots:
             yield cluster
 
     def _development_cluster(self) -> Cluster:
-        url: URL = self._state.own_url
-        server = EmbeddedServer(Path(self._app.instance_path), "development")
+        url: URL = self._database.own_url
+        server = EmbeddedServer(Path(self._database.app.instance_path), "development")
         return Cluster(url, "SQLALCHEMY_DATABASE_URI", server if self.embedded else None)
 
     def _check_development(self) -> None:
         name = self.database
-        if is_production(self._app):
+        if is_production(self._database.app):
             raise RefusedError(
                 f"Refused: {name!r} is not touched, because the application runs in production"
                 " configuration. Run this with APP_ENV=development, or without"

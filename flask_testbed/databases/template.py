@@ -9,9 +9,7 @@ from dataclasses import replace
 from functools import cache
 from importlib import metadata
 
-from flask import Flask
-
-from ..application.databases import State
+from ..application.databases import AppDatabase
 from ..application.schema import Schema, build_schema
 from ..isolation.commit.install import INSTALL, install
 from ..postgres.cluster import TEMPLATE, Cluster, Found, Mark
@@ -37,7 +35,7 @@ def full_fingerprint(cluster: Cluster, schema: Schema) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
-def hold_template(app: Flask, state: State, cluster: Cluster, schema: Schema) -> Found:
+def hold_template(database: AppDatabase, cluster: Cluster, schema: Schema) -> Found:
     """Have the template of a schema, built if need be, and hold it: nobody drops it meanwhile.
 
     Whoever comes second waits for the first to build it.
@@ -54,14 +52,14 @@ def hold_template(app: Flask, state: State, cluster: Cluster, schema: Schema) ->
     # A lock of its own: that on the name is shared by all users, as long as they run, and
     # whoever came second would wait for their end.
     with cluster.locked(f"building {name}", "to build the template"):
-        return _find(cluster, name) or _build(app, state, cluster, schema, name)
+        return _find(cluster, name) or _build(database, cluster, schema, name)
 
 
-def _build(app: Flask, state: State, cluster: Cluster, schema: Schema, name: str) -> Found:
+def _build(database: AppDatabase, cluster: Cluster, schema: Schema, name: str) -> Found:
     cluster.drop_unfinished()
     mark = Mark.make("template", full_fingerprint(cluster, schema))
     with cluster.making(name, mark) as unfinished:
-        build_schema(app, state, schema, cluster.url.set(database=unfinished))
+        build_schema(database, schema, cluster.url.set(database=unfinished))
         with closing(cluster.connect(unfinished)) as connection:
             install(connection)
             tables = count_tables(connection)

@@ -15,11 +15,10 @@ from functools import cached_property
 from flask import Flask
 from sqlalchemy.engine import URL
 
-from ..application.databases import attach
+from ..application.databases import database_of
 from ..application.guards import check_target
 from ..application.schema import Schema, find_schema
 from ..application.target import NAMES_OF_RUNS, target_of
-from ..application.unmanaged import Strays
 from ..embedded.parameters import environment_without_libpq
 from ..embedded.programs import psql
 from ..errors import DatabaseError, RefusedError
@@ -54,9 +53,8 @@ class TestDatabase:
     __test__ = False
 
     def __init__(self, app: Flask) -> None:
-        self._app = app
-        self._state = attach(app)
-        self.target = target_of(app, self._state)
+        self._database = database_of(app)
+        self.target = target_of(self._database)
 
     @property
     def url(self) -> URL:
@@ -200,7 +198,7 @@ class TestDatabase:
 
     @cached_property
     def _schema(self) -> Schema:
-        return find_schema(self._app, self._state)
+        return find_schema(self._database)
 
     def _replace(self, cluster: Cluster, found: Found | None) -> Mark:
         fingerprint = full_fingerprint(cluster, self._schema)
@@ -212,13 +210,7 @@ class TestDatabase:
     @contextmanager
     def _template(self, cluster: Cluster) -> Iterator[Found]:
         """Hold the template of the application's schema meanwhile."""
-        strays = Strays()
-        strays.states[self._app] = self._state
-        strays.listen()
-        try:
-            template = hold_template(self._app, self._state, cluster, self._schema)
-        finally:
-            strays.ignore()
+        template = hold_template(self._database, cluster, self._schema)
         try:
             yield template
         finally:

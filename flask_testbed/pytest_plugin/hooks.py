@@ -11,7 +11,7 @@ import secrets
 import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import WeakSet
@@ -19,18 +19,18 @@ from weakref import WeakSet
 import pytest
 from flask import Flask, current_app, has_app_context
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import event
-from sqlalchemy.engine import URL, Engine
-from sqlalchemy.pool import Pool
 
-from ..application.databases import State, attach, attach_all
+from ..application.databases import AppDatabase, database_of, databases_of
+from ..application.gate import gate
 from ..application.target import target_of
-from ..errors import IsolationError, TestbedError
+from ..errors import TestbedError
+from ..isolation.mode import Isolation
 from ..postgres.connecting import shown
 from ..pytest_plugin import fixtures
 from ..sandbox.names import Keeping
 from ..sandbox.sandbox import Sandbox
-from .modes import MARKER, Choice, Modes
+from ..sandbox.shelf import Shelf
+from .modes import MARKER, Modes
 from .requests import isolate_requests
 from .shared_fixtures import Scopes
 
@@ -64,9 +64,9 @@ class Session:
         self._leaks: list[str] = []
         self._left: list[str] = []
         self._zones: list[Path] = []
-        self._without_database = ""
         self._modes: Modes | None = None
-        self._choice = Choice()
+        self._choice = Isolation()
+        self._shelf = Shelf()
         self._scopes = Scopes(
             self._sandboxes.values, self._committing, end_session=self._end_outer_session
         )
@@ -75,8 +75,6 @@ class Session:
 
     def watch(self) -> None:
         """Adopt each application as soon as it gets its engines, before it can connect."""
-        event.listen(Engine, "do_connect", self._refuse_connection)
-        event.listen(Pool, "checkout", self._refuse_connection)
         init_app = self._init_app = SQLAlchemy.init_app
 
         def init_and_adopt(db: SQLAlchemy, app: Flask) -> None:
@@ -108,8 +106,6 @@ class Session:
 
     def _unwatch(self) -> None:
         if self._init_app is not None:
-            event.remove(Engine, "do_connect", self._refuse_connection)
-            event.remove(Pool, "checkout", self._refuse_connection)
             SQLAlchemy.init_app = self._init_app  # type: ignore[method-assign]
             self._init_app = None
 
@@ -124,49 +120,39 @@ class Session:
             # Its session may hold a connection to the application's own database.
             app.extensions["sqlalchemy"].session.remove()
         try:
-            places = [(state, self._sandbox(app, state)) for state in attach_all(app)]
+            places = [(database, self._sandbox(database)) for database in databases_of(app)]
         except TestbedError as error:
             self._stop(error)
-        for state, sandbox in places:
-            sandbox.redirect(app, state)
-            for route in state.routes.values():
-                route.to_test = partial(self._resolve, sandbox.url)
+        for database, sandbox in places:
+            sandbox.redirect(database)
         isolate_requests(app)
         self._applications.add(app)
         self._new.append(app)
 
-    def _sandbox(self, app: Flask, state: State) -> Sandbox:
+    def _sandbox(self, database: AppDatabase) -> Sandbox:
         """The sandbox of an application's database; those with the same models share one."""
-        target = target_of(app, state)
-        key = (target.url.render_as_string(hide_password=False), id(state.db), state.bind)
+        target = target_of(database)
+        key = (target.url.render_as_string(hide_password=False), id(database.db), database.bind)
         if key not in self._sandboxes:
             keeping = Keeping(*map(self._option, ("reuse_db", "create_db", "keep_db")))
             self._sandboxes[key] = Sandbox(
-                app,
-                state,
+                database,
                 target,
                 worker=_worker(self._config),
                 keeping=keeping,
-                siblings=lambda: list(self._sandboxes.values()),
+                shelf=self._shelf,
+                failed=self._stop,
             )
             self._choose(self._sandboxes[key])
         return self._sandboxes[key]
 
     def _choose(self, sandbox: Sandbox) -> None:
-        sandbox.mode = self._choice.mode
-        sandbox.reset_sequences = self._choice.reset_sequences
+        sandbox.begin(self._choice)
 
     def _option(self, name: str) -> bool:
         # A conftest may connect before the options are read for good.
         early = getattr(self._config.known_args_namespace, name, False)
         return bool(getattr(self._config.option, name, early))
-
-    def _resolve(self, url: Callable[[], URL]) -> URL:
-        """Where to connect to."""
-        try:
-            return url()
-        except TestbedError as error:
-            self._stop(error)
 
     def _stop(self, error: TestbedError) -> NoReturn:
         """End the run in one sentence: without a database there is no sense in going on.
@@ -214,7 +200,6 @@ class Session:
             self._choice = self._modes.of(item)
             for sandbox in self._sandboxes.values():
                 self._choose(sandbox)
-                sandbox.test = item.nodeid
         randomness = sys.modules.get("flask_testbed.randomness")
         if randomness is not None:
             randomness.reseed(f"{self._seed}:{item.nodeid}")
@@ -238,7 +223,7 @@ class Session:
     @contextmanager
     def _committing(self) -> Iterator[None]:
         """Have what is done committed, whatever the test's mode."""
-        before, self._choice = self._choice, Choice("commit")
+        before, self._choice = self._choice, replace(self._choice, mode="commit")
         try:
             for sandbox in self._sandboxes.values():
                 self._choose(sandbox)
@@ -254,14 +239,14 @@ class Session:
         try:
             yield
         finally:
-            self._without_database = ""
+            gate.allow()
             self._end_outer_session()
             self._release_new()
             with ExitStack() as last:
                 # What one warns of, or cannot do, must not spare the others.
                 last.callback(self._scopes.end, item)
                 for sandbox in self._sandboxes.values():
-                    last.callback(sandbox.put_back)
+                    last.callback(sandbox.reset)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -291,7 +276,7 @@ class Session:
                 yield f"The test's database is not kept: {error}"
             else:
                 if url is not None:
-                    self._kept.append(f"{shown(url)} ({sandbox.test})")
+                    self._kept.append(f"{shown(url)} ({sandbox.isolation.test})")
                     yield f"The test's database as it was: {shown(url)}"
 
     @pytest.hookimpl(wrapper=True, trylast=True)
@@ -329,32 +314,29 @@ class Session:
     def _forbid_database(self, item: pytest.Item) -> None:
         zones = [zone for zone in self._zones if item.path.is_relative_to(zone)]
         if item.get_closest_marker("no_database") is not None:
-            self._without_database = "it is marked no_database"
+            self._forbid("it is marked no_database")
         elif zones:
-            self._without_database = f"it is in {zones[0]} (testbed_no_database)"
+            self._forbid(f"it is in {zones[0]} (testbed_no_database)")
 
-    def _refuse_connection(self, *_: Any) -> None:
-        __tracebackhide__ = True
-        if self._without_database:
-            raise IsolationError(
-                "This test connects to the database, and must not, since"
-                f" {self._without_database}. Either take the mark away, or move the test to"
-                " where a database is allowed, or give it objects that were only built:"
-                " factory.build()."
-            )
+    def _forbid(self, reason: str) -> None:
+        gate.forbid(
+            f"This test connects to the database, and must not, since {reason}. Either take the"
+            " mark away, or move the test to where a database is allowed, or give it objects that"
+            " were only built: factory.build()."
+        )
 
     def _release_new(self) -> None:
         """Close the pools of the applications that the test has made, which may end with it."""
         while self._new:
-            for state in attach_all(self._new.pop()):
-                state.dispose()
+            for database in databases_of(self._new.pop()):
+                database.dispose()
 
     def _end_outer_session(self) -> None:
         """Close the session of a context that outlives the test, as that of ``manage.py test``."""
         if has_app_context():
             app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
             if app in self._applications:
-                attach(app).db.session.remove()
+                database_of(app).db.session.remove()
 
 
 def _uses_postgresql(app: Flask) -> bool:

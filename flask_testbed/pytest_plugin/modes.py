@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 
-from ..isolation.mode import Mode
+from ..isolation.mode import Isolation, Mode
 
 MODES: tuple[Mode, ...] = get_args(Mode)
 
@@ -16,15 +15,6 @@ MARKER = (
     "isolation(mode, *, reset_sequences=False): how the test is isolated, by 'commit' or by"
     " 'rollback'; with reset_sequences, keys begin anew in rollback mode too"
 )
-
-
-@dataclass(frozen=True)
-class Choice:
-    """How one test is isolated."""
-
-    mode: Mode = "commit"
-    reset_sequences: bool = False
-    """In rollback mode: put sequences back as well, as commit mode always does."""
 
 
 class Modes:
@@ -60,22 +50,24 @@ class Modes:
         else:
             raise pytest.UsageError(f"testbed_isolation: there is no folder or file {place}.")
 
-    def of(self, item: pytest.Item) -> Choice:
+    def of(self, item: pytest.Item) -> Isolation:
         """How a test is isolated.
 
         :raises TypeError, ValueError: its marker is wrong.
         """
         marker = item.get_closest_marker("isolation")
         if marker is not None:
-            return _choice(self._sequences, *marker.args, **marker.kwargs)
-        return Choice(self._given or self._placed(item.path), self._sequences)
+            return _choice(item.nodeid, self._sequences, *marker.args, **marker.kwargs)
+        return Isolation(self._given or self._placed(item.path), self._sequences, item.nodeid)
 
     def _placed(self, path: Path) -> Mode:
         return next((mode for at, mode in self._places if path.is_relative_to(at)), self._default)
 
 
-def _choice(default: bool, mode: Any, *, reset_sequences: bool | None = None) -> Choice:
+def _choice(
+    test: str, default: bool, mode: Any, *, reset_sequences: bool | None = None
+) -> Isolation:
     """What the arguments of a marker mean. Python reports those that are wrong."""
     if mode not in MODES:
         raise ValueError(f"isolation({mode!r}): write 'commit' or 'rollback'")
-    return Choice(mode, default if reset_sequences is None else reset_sequences)
+    return Isolation(mode, default if reset_sequences is None else reset_sequences, test)

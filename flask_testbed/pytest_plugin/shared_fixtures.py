@@ -201,19 +201,19 @@ class Scopes:
     def _keep(self) -> None:
         """Make what was written by whoever is at work a layer of its."""
         for sandbox in self._sandboxes():
-            sandbox.keep(self._at_work[-1], _name(self._at_work[-1]))
+            sandbox.keep_layer(self._at_work[-1], _name(self._at_work[-1]))
 
     def _forget(self, owner: pytest.Item | Fixture) -> None:
         with ExitStack() as last:
             # What cannot be done in one database must not spare the others.
             for sandbox in self._sandboxes():
-                last.callback(sandbox.forget, owner)
+                last.callback(sandbox.drop_layers, owner)
 
     def _put_back(self) -> None:
         self._end_session()
         with ExitStack() as last:
             for sandbox in self._sandboxes():
-                last.callback(sandbox.put_back)
+                last.callback(sandbox.reset)
 
     def _undo(self, fixture: Fixture) -> None:
         """Take away what a fixture has written that has failed."""

@@ -1,14 +1,14 @@
-"""The database of one process, from its making to its end."""
+"""The test database of one process, from its creation to its end."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 
-from flask import Flask
 from sqlalchemy.engine import URL
 
-from ..application.databases import State
+from ..application.databases import AppDatabase
 from ..application.guards import check_target
 from ..application.schema import Schema, find_schema
 from ..application.target import Target
@@ -16,35 +16,50 @@ from ..databases.servers import cluster_of
 from ..databases.template import full_fingerprint, hold_template, release_template
 from ..isolation.commit.layers import Layers
 from ..isolation.commit.leaks import Horizons, Leak, find_leaks
-from ..isolation.commit.reset import NeedsClone, bound_waits, persist, prepare, reset
+from ..isolation.commit.reset import (
+    NeedsClone,
+    bound_waits,
+    persist,
+    prepare,
+    reset,
+    reset_sequences,
+)
 from ..isolation.commit.row_copy import AnyConnection, copy_rows
+from ..isolation.rollback.connection import Rollback
 from ..postgres.cluster import Mark
-from ..postgres.connecting import Connection
+from ..postgres.connecting import Connection, address
+from .connections import Connections
 from .names import Claims, Keeping
 
+logger = logging.getLogger(__name__)
 
-class RunDatabase:
+#: Seconds that another process waits for a lock that a test in rollback mode holds.
+OTHERS_PATIENCE = 10
+
+
+class ProcessDatabase:
     """A clone of a template, under a name that nobody else uses meanwhile.
 
-    Constructing it makes the database.
+    Constructing it creates the database.
 
-    :param app: the application whose schema it has.
-    :param state: what the testbed knows of its database.
+    :param app_database: the database of the application whose schema it has.
     :param target: where it is, and its name.
     :param worker: of pytest-xdist, empty in a run of one process.
     :param keeping: what outlives the process.
-    :raises TestbedError: it cannot or must not be made; nothing is left of it.
+    :raises TestbedError: it cannot or must not be created; nothing is left of it.
     """
 
     def __init__(
-        self, app: Flask, state: State, target: Target, worker: str, keeping: Keeping
+        self, app_database: AppDatabase, target: Target, worker: str, keeping: Keeping
     ) -> None:
         check_target(target)
         self.target = target
         self.keeping = keeping
         self.cluster = cluster_of(target)
-        self.disconnect: Callable[[], None] = _nothing
-        """Gives the connections of all engines back that are not out."""
+        self.connections = Connections()
+        """The connections of the application's engines in commit mode and in rollback mode."""
+        self.rollback = Rollback(self._bound_waits)
+        """The test transaction of rollback mode."""
         self.layers = Layers(self)
         self.horizons = Horizons()
         self._claims = Claims(self.cluster, target, worker, keeping)
@@ -52,60 +67,88 @@ class RunDatabase:
         self._resetter: Connection | None = None
         self._bounded = False
         try:
-            self._open(app, state)
+            self._open(app_database)
         except BaseException:
             with ExitStack() as last:
                 last.callback(self._let_go)
-                self._give_back()
+                self.disconnect()
             raise
 
-    def _open(self, app: Flask, state: State) -> None:
+    def _open(self, app_database: AppDatabase) -> None:
         self._claims.check()
         self._claims.drop_leftovers()
-        self.schema: Schema = find_schema(app, state)
-        self._template = hold_template(app, state, self.cluster, self.schema).name
+        self.schema: Schema = find_schema(app_database)
+        self._template = hold_template(app_database, self.cluster, self.schema).name
         self._fingerprint = full_fingerprint(self.cluster, self.schema)
         self.name, is_there = self._claims.take(self._fingerprint)
         if is_there:
             self.cluster.mark(self.name, self._mark())
             self.layers.forget()
-            self.put_back()
+            self.restore()
         else:
             self._clone(self._template)
 
+    def __repr__(self) -> str:
+        return f"<ProcessDatabase {self.name!r} on {address(self.cluster.url)}>"
+
     @property
     def url(self) -> URL:
-        """Where it is."""
+        """URL of the database."""
         return self.cluster.url.set(database=self.name)
 
-    # Putting back
+    # Resets
 
     def connection(self) -> Connection:
-        """One for resets, in autocommit mode, made again where it was ended."""
+        """Connection for resets, in autocommit mode; a new one if the last one was ended."""
         if self._resetter is None or self._resetter.closed:
             self._resetter = persist(lambda: self.cluster.connect(self.name), prepare)
         return self._resetter
 
     def reset(self) -> list[str]:
-        """Put it back as its layers say; returns and raises as :func:`.isolation.reset`."""
+        """Restore what the layers say; returns and raises as :func:`.commit.reset.reset`."""
         ended: list[str] = []
         return persist(self.connection, lambda connection: reset(connection, ended))
 
-    def put_back(self) -> list[str]:
-        """As :meth:`reset`, with a new clone where only that is as the database was."""
+    def restore(self) -> list[str]:
+        """Reset the database, or replace it by a new clone where only that is as it was.
+
+        :returns: the transactions that had to be ended, in words.
+        :raises IsolationError: neither can be done.
+        """
+        self.connections.close_changed()
         try:
             return self.reset()
-        except NeedsClone:
+        except NeedsClone as reason:
+            logger.debug("%r is replaced by a clone: %s", self, reason)
             self.layers.replace()
             return []
 
-    def bound_waits(self, seconds: int) -> None:
-        """Bound how long others wait for a lock who connect from now on."""
-        bound_waits(self.connection(), seconds)
+    def reset_sequences(self) -> None:
+        """Reset the sequences, which a rollback does not."""
+        persist(self.connection, reset_sequences)
+
+    def roll_back(self, test: str) -> bool:
+        """Roll the test transaction of rollback mode back.
+
+        :param test: name of the test.
+        :returns: whether anything was done in it.
+        """
+        end = self.rollback.roll_back_all()
+        if end is None:
+            return False
+        self.horizons.add(end, test)
+        return True
+
+    def _bound_waits(self) -> None:
+        """Bound how long other processes wait for a lock that a test in rollback mode holds.
+
+        The test may itself be waiting for such a process.
+        """
+        bound_waits(self.connection(), OTHERS_PATIENCE)
         self._bounded = True
 
     def find_leaks(self) -> Sequence[Leak]:
-        """What is in it that was not put back."""
+        """What is in the database that a reset should have removed, or is missing."""
         return find_leaks(self.connection(), self.horizons)
 
     # Copies and clones
@@ -117,7 +160,7 @@ class RunDatabase:
 
         :raises DatabaseError: somebody is connected.
         """
-        self._give_back()
+        self.disconnect()
         name = self._claims.take_another()
         self.cluster.clone(self.name, name, Mark.make("run", self._fingerprint))
         return name
@@ -129,7 +172,7 @@ class RunDatabase:
 
     def replace(self, template: str | None) -> None:
         """Have a clone in its place; ``None``: of the first template."""
-        self._give_back()
+        self.disconnect()
         self.cluster.drop(self.name)
         self._clone(template or self._template)
 
@@ -154,10 +197,12 @@ class RunDatabase:
     def _mark(self) -> Mark:
         return Mark.make("kept" if self.keeping.reuse else "run", self._fingerprint)
 
-    def _give_back(self) -> None:
+    def disconnect(self) -> None:
+        """Close all connections to the database, those that are out when they are checked in."""
         if self._resetter is not None:
             self._resetter.close()
-        self.disconnect()
+        self.connections.release()
+        self.rollback.close()
 
     # The end
 
@@ -170,7 +215,7 @@ class RunDatabase:
             last.callback(self._let_go)
             if self._bounded:
                 bound_waits(self.connection(), None)
-            self._give_back()
+            self.disconnect()
             self.layers.close()
             return self._leave()
 
@@ -189,7 +234,3 @@ class RunDatabase:
             if self._template:
                 # On a server of somebody else's, nothing stays that nobody asked for.
                 release_template(self.cluster, self._template, keep=self.target.embedded)
-
-
-def _nothing() -> None:
-    """Nobody has engines that lead there."""

@@ -1,100 +1,99 @@
-"""A database for the tests of one process: made at first use, put back after each test."""
+"""The test database of one process: created at first use, reset after each test that used it."""
 
 from __future__ import annotations
 
 import os
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 from weakref import WeakSet
 
 import psycopg
 from flask import Flask
-from sqlalchemy import event
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.pool import Pool
 
-from ..application.databases import State
-from ..application.schema import find_schema
-from ..application.target import Target
-from ..application.unmanaged import Strays
+from ..application.databases import AppDatabase, database_of
+from ..application.routes import Destination, TrackedConnection
+from ..application.schema import Schema
+from ..application.target import Target, target_of
 from ..databases.servers import cluster_of
-from ..errors import ServerError, TestbedWarning
+from ..errors import ServerError, TestbedError, TestbedWarning
 from ..isolation.commit.leaks import Leak
-from ..isolation.commit.reset import persist, reset_sequences
-from ..isolation.commit.session_state import SessionChanges
-from ..isolation.mode import Mode
-from ..isolation.rollback.connection import Rollback, SharedConnection
-from .database import RunDatabase
+from ..isolation.mode import Isolation
+from .database import ProcessDatabase
 from .names import Keeping
-
-#: Seconds that another process waits for a lock of a test in rollback mode.
-OTHERS_PATIENCE = 10
+from .shelf import Shelf
 
 
-@dataclass
-class Sandbox:
-    """The test database of one process.
+class Sandbox(Destination):
+    """The test database of one process, and how what is done in it is undone.
 
     Constructing it connects to nothing.
 
-    :param app: the application whose schema it has.
-    :param state: what the testbed knows of that application.
+    :param app_database: the database of the application whose schema it has.
     :param target: where it is, and its name.
-    :param worker: of pytest-xdist (``gw0``), empty in a run of one process.
+    :param worker: name of the worker of pytest-xdist (``gw0``), empty in a run of one process.
     :param keeping: what outlives the process.
-    :param siblings: gives the other sandboxes of the process. One that is done with a database of
-        the same schema gives it away: an application that each test makes anew needs no clone.
+    :param shelf: the sandboxes from which an idle database is taken over.
+    :param failed: called with the error if the database cannot be created for a connection.
     """
 
-    app: Flask
-    state: State
-    target: Target
-    worker: str = ""
-    keeping: Keeping = field(default_factory=Keeping)
-    siblings: Callable[[], Iterable[Sandbox]] = tuple
+    def __init__(
+        self,
+        app_database: AppDatabase,
+        target: Target,
+        worker: str = "",
+        keeping: Keeping | None = None,
+        *,
+        shelf: Shelf | None = None,
+        failed: Callable[[TestbedError], NoReturn] | None = None,
+    ) -> None:
+        self.app_database = app_database
+        self.target = target
+        self.isolation = Isolation()
+        """How what is done from now on is undone."""
+        self.used = False
+        """Whether something may have been committed since the last reset."""
+        self.leaks: Sequence[Leak] = ()
+        """What was not as at the start when the sandbox was closed."""
+        # An AppDatabase refers to its application weakly, and this one is needed to build a schema.
+        self._app = app_database.app
+        self._worker = worker
+        self._keeping = keeping or Keeping()
+        self._shelf = shelf or Shelf()
+        self._failed = failed
+        self._redirected: WeakSet[AppDatabase] = WeakSet()
+        self._database: ProcessDatabase | None = None
+        self._sequences_moved = False
+        self._pid = os.getpid()
+        self._lock = threading.RLock()
+        self._shelf.add(self)
 
-    used: bool = field(default=False, init=False)
-    """Whether it may not be as it was."""
+    @classmethod
+    def of(cls, app: Flask, worker: str = "", keeping: Keeping | None = None) -> Sandbox:
+        """Create a sandbox for an application's default database, and redirect its engines."""
+        app_database = database_of(app)
+        made = cls(app_database, target_of(app_database), worker, keeping)
+        made.redirect(app_database)
+        return made
 
-    mode: Mode = field(default="commit", init=False)
-    """How what is done from now on is undone."""
-
-    reset_sequences: bool = field(default=False, init=False)
-    """In rollback mode: whether sequences are put back too."""
-
-    test: str = field(default="", init=False)
-    """Which test runs now, for messages."""
-
-    leaks: Sequence[Leak] = field(default=(), init=False)
-    """What was not as at the start when the sandbox was closed."""
-
-    _database: RunDatabase | None = field(default=None, init=False, repr=False)
-    _moved: bool = field(default=False, init=False, repr=False)
-    _rollback: Rollback | None = field(default=None, init=False, repr=False)
-    _changes: SessionChanges = field(default_factory=SessionChanges, init=False, repr=False)
-    _strays: Strays = field(default_factory=Strays, init=False, repr=False)
-    _out: WeakSet[psycopg.Connection[Any]] = field(default_factory=WeakSet, init=False, repr=False)
-    _given_up: WeakSet[psycopg.Connection[Any]] = field(
-        default_factory=WeakSet, init=False, repr=False
-    )
-    _pid: int = field(default_factory=os.getpid, init=False, repr=False)
-    _lock: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False)
+    def __repr__(self) -> str:
+        state = "not created" if self._database is None else "used" if self.used else "as created"
+        return f"<Sandbox {self.name or self.target.name!r}, {state}, {self.isolation.mode} mode>"
 
     @property
     def name(self) -> str | None:
-        """Of the database, once it is there."""
+        """Name of the test database, or None before it has been created."""
         return self._database.name if self._database is not None else None
 
     @property
-    def database(self) -> RunDatabase:
-        """The database. Makes it, if it is not there yet.
+    def database(self) -> ProcessDatabase:
+        """The test database, which is created if need be.
 
-        :raises TestbedError: it cannot or must not be made.
+        :raises TestbedError: it cannot or must not be created.
         """
         with self._lock:
             if self._database is None:
@@ -102,80 +101,94 @@ class Sandbox:
             assert self._database is not None
             return self._database
 
-    def redirect(self, app: Flask, state: State) -> None:
-        """Send an application's engines here. The database is made when one first connects."""
-        self._watch()
-        for route in state.routes.values():
-            route.to_test = self.url
-            route.share = self._share
-            # What is in the pool leads to the application's own database.
-            route.engine.dispose()
-        self._strays.states[app] = state
-        name = self.name or self.target.name
-        self._show(app, state, cluster_of(self.target).url.set(database=name))
+    def _open(self) -> None:
+        self._database = self._shelf.take(self.target, self.app_database) or ProcessDatabase(
+            self.app_database, self.target, self._worker, self._keeping
+        )
+        for app_database in [one for one in self._redirected if one.is_alive]:
+            app_database.show(self._database.url)
 
-    def _show(self, app: Flask, state: State, url: URL) -> None:
-        """Let nobody who looks at the engine or the configuration find the application's own."""
-        for route in state.routes.values():
-            route.engine.url = url
-        state.configure(app, url)
+    def redirect(self, app_database: AppDatabase) -> None:
+        """Redirect an application's engines here. The database is created when one connects."""
+        app_database.redirect(self, to_test=True)
+        self._redirected.add(app_database)
+        # Nobody who looks at the engine or the configuration finds the application's own database.
+        name = self.name or self.target.name
+        app_database.show(cluster_of(self.target).url.set(database=name))
+
+    # As a destination of routes
 
     def url(self) -> URL:
-        """Where the database is. Makes it, if it is not there yet.
+        """URL of the test database, which is created if need be.
 
-        :raises TestbedError: it cannot or must not be made.
+        :raises TestbedError: it cannot or must not be created.
         """
-        return self.database.url
+        try:
+            return self.database.url
+        except TestbedError as error:
+            if self._failed is not None:
+                self._failed(error)
+            raise
 
-    def _share(self, parameters: dict[str, Any]) -> SharedConnection | None:
-        """In rollback mode, give the test's one connection to whoever connects."""
-        if self.mode == "commit":
-            self._changes.watch(parameters)
-            return None
-        if self._rollback is None:
-            self._rollback = Rollback(self._bound_waits)
-        return self._rollback.connect(parameters)
+    def connecting(self, tracked: TrackedConnection, parameters: dict[str, Any]) -> Any:
+        """Watch a connection; in rollback mode, return one that shares the test's transaction."""
+        database = self.database
+        tracked.mode = self.isolation.mode
+        database.connections.add(tracked, parameters)
+        if tracked.mode == "rollback":
+            return database.rollback.connect(parameters)
+        return None
 
-    def _bound_waits(self) -> None:
-        """Let no other process wait for ever for what a test has locked.
+    def checked_out(self, tracked: TrackedConnection) -> None:
+        """Note that the test has a connection, whichever pool has given it.
 
-        The test may itself be waiting for that process.
+        :raises DisconnectionError: the connection is one of the other mode, or of a database that
+            this sandbox has given away.
         """
-        self.database.bound_waits(OTHERS_PATIENCE)
+        if self._database is None or tracked.mode != self.isolation.mode:
+            raise DisconnectionError("a connection of the other mode")
+        self._database.connections.check_out(tracked)
+        commits = tracked.mode == "commit"
+        if self._sequences_moved and (commits or self.isolation.reset_sequences):
+            self._reset_sequences()
+        if commits:
+            self.used = True
 
-    def put_back(self) -> None:
-        """Undo what has been done to the database since it was made.
+    # The end of a test
+
+    def begin(self, isolation: Isolation) -> None:
+        """Undo what is done from now on in another way."""
+        self.isolation = isolation
+
+    def reset(self) -> None:
+        """Undo what has been done to the database since the last reset.
 
         Warns with :class:`TestbedWarning` of transactions that had to be ended.
 
         :raises IsolationError: it cannot be undone.
         """
         with self._lock:
-            if self._pid != os.getpid():
+            if self._database is None or self._pid != os.getpid():
                 return
             with ExitStack() as last:
-                last.callback(self._put_rows_back)
+                last.callback(self._reset_rows)
                 last.callback(self._roll_back)
 
     def _roll_back(self) -> None:
-        end = self._rollback.outer.roll_back_all() if self._rollback is not None else None
-        if end is None:
-            return
-        self.database.horizons.add(end, self.test)
-        self._moved = True
-        if self.reset_sequences:
-            self._put_sequences_back()
+        if self.database.roll_back(self.isolation.test):
+            self._sequences_moved = True
+            if self.isolation.reset_sequences:
+                self._reset_sequences()
 
-    def _put_sequences_back(self) -> None:
-        persist(self.database.connection, reset_sequences)
-        self._moved = False
+    def _reset_sequences(self) -> None:
+        self.database.reset_sequences()
+        self._sequences_moved = False
 
-    def _put_rows_back(self) -> None:
+    def _reset_rows(self) -> None:
         if not self.used or self._database is None:
             return
-        self._changes.close(self._out)
-        ended = self._database.put_back()
-        self._note_clean()
+        ended = self._database.restore()
+        self._note_reset()
         for session in ended:
             warnings.warn(
                 f"A transaction was left open, and has been ended: {session}. Close what the"
@@ -184,64 +197,64 @@ class Sandbox:
                 stacklevel=2,
             )
 
-    def _note_clean(self) -> None:
-        # A connection that outlives the test may write in the next without being asked for.
-        self.used = any(not connection.closed for connection in self._out)
+    def _note_reset(self) -> None:
+        # On a connection that outlives its test, the next test may write without checking it out.
+        self.used = self.database.connections.in_use
 
     # Layers
 
-    def keep(self, owner: object, name: str) -> None:
-        """Make what was written since the database was put back a layer, for later tests.
+    def keep_layer(self, owner: object, name: str) -> None:
+        """Make what was written since the last reset a layer, for later tests.
 
-        :param owner: whose it is, until :meth:`forget`.
-        :param name: of the owner, as a sentence begins with it.
+        :param owner: whose layer it is, until :meth:`drop_layers`.
+        :param name: name of the owner, as a sentence begins with it.
         :raises IsolationError: it cannot be kept; it is undone.
         """
         with self._lock:
             if self.used and self._database is not None and self._pid == os.getpid():
                 self._database.layers.push(owner, name)
-                self._note_clean()
+                self._note_reset()
 
-    def forget(self, owner: object) -> None:
-        """Take an owner's layers away. Everything else is put back as other layers say."""
+    def drop_layers(self, owner: object) -> None:
+        """Drop an owner's layers. Everything else is restored as the other layers say."""
         with self._lock:
             if self.has_layer(owner) and self._pid == os.getpid():
-                self._put_rows_back()
+                self._reset_rows()
                 self.database.layers.pop(owner)
 
     def has_layer(self, owner: object) -> bool:
         """Whether an owner has written what later tests see."""
         return self._database is not None and self._database.layers.owns(owner)
 
-    def copy(self) -> URL | None:
-        """Make a database of what there is now, committed or not. It stays when the run ends.
+    # Copies, and the end of the process
 
-        :returns: its URL; ``None`` if nothing was done in the test.
-        :raises TestbedError: it cannot be made.
+    def copy(self) -> URL | None:
+        """Create a database with the rows that there are now, committed or not. It stays.
+
+        :returns: its URL; None if nothing was done in the test.
+        :raises TestbedError: it cannot be created.
         """
         with self._lock, ExitStack() as stack:
             if self._database is None or self._pid != os.getpid():
                 return None
-            if self._rollback is not None and self._rollback.outer.begun:
-                source = stack.enter_context(self._rollback.outer.looked_into())
+            if self._database.rollback.begun:
+                source = stack.enter_context(self._database.rollback.looked_into())
             elif self.used:
                 cluster, name = self._database.cluster, self._database.name
                 source = stack.enter_context(closing(cluster.connect(name)))
             else:
                 return None
-            return self._database.keep_copy(source, self.test)
+            return self._database.keep_copy(source, self.isolation.test)
 
     def close(self) -> URL | None:
-        """Drop the database, unless it is to be kept, and give everything back.
+        """Drop the database, unless it is to be kept, and close its connections.
 
-        :returns: the URL of a database that is kept.
+        :returns: URL of a database that is kept.
         """
         with self._lock:
             if self._pid != os.getpid():
-                return None  # a fork has come to its end: the database is its parent's
+                return None  # a forked process has ended: the database is its parent's
             self._look_for_leaks()
-            self._unwatch()
-            self._disconnect()
             database, self._database = self._database, None
             return database.close() if database is not None else None
 
@@ -251,80 +264,23 @@ class Sandbox:
             if self._database is not None:
                 self.leaks = self._database.find_leaks()
 
-    def _disconnect(self) -> None:
-        """Give back all connections: those that are out, when they come in."""
-        self._given_up.update(self._out)
-        for state in list(self._strays.states.values()):
-            state.dispose()
-        if self._rollback is not None:
-            self._rollback.close()
-
-    # Watching
-
-    def _watch(self) -> None:
-        self._strays.listen()
-        if not event.contains(Pool, "checkout", self._checkout):
-            event.listen(Pool, "checkout", self._checkout)
-            event.listen(Pool, "checkin", self._checkin)
-
-    def _unwatch(self) -> None:
-        self._strays.ignore()
-        if event.contains(Pool, "checkout", self._checkout):
-            event.remove(Pool, "checkout", self._checkout)
-            event.remove(Pool, "checkin", self._checkin)
-
-    def _checkout(self, connection: Any, record: Any, proxy: Any) -> None:
-        """Note that a test has a connection to the database, whichever pool has given it."""
-        if not isinstance(connection, psycopg.Connection):
-            return
-        if self._changes.was_closed(connection):
-            # The pool answers this by connecting anew.
-            raise DisconnectionError("a connection that the last test has changed")
-        if connection.closed or connection.info.dbname != self.name:
-            return
-        if isinstance(connection, SharedConnection) != (self.mode == "rollback"):
-            raise DisconnectionError("a connection of the other mode")
-        if self._moved and (self.mode == "commit" or self.reset_sequences):
-            # A test before has left the sequences where it had moved them.
-            self._put_sequences_back()
-        if self.mode == "commit":
-            self.used = True
-            self._out.add(connection)
-            self._changes.taken(connection)
-
-    def _checkin(self, connection: Any, record: Any) -> None:
-        # It is None after invalidate(), and a bind may be of another database's driver.
-        if isinstance(connection, psycopg.Connection):
-            self._out.discard(connection)
-            if connection in self._given_up:
-                # Its pool is nobody's any more, and would not close it.
-                connection.close()
-
-    # Making
-
-    def _open(self) -> None:
-        self._watch()
-        self._database = self._inherited() or RunDatabase(
-            self.app, self.state, self.target, self.worker, self.keeping
-        )
-        self._database.disconnect = self._disconnect
-        for app, state in list(self._strays.states.items()):
-            self._show(app, state, self._database.url)
-
-    def _inherited(self) -> RunDatabase | None:
-        """The database of a sibling that is done with it, if it has the same schema."""
-        idle = [one for one in self.siblings() if one.target == self.target and one._is_idle]
-        schema = find_schema(self.app, self.state) if idle else None
-        for one in idle:
-            if one._database is not None and one._database.schema == schema:
-                one._disconnect()
-                one._unwatch()
-                database, one._database = one._database, None
-                return database
-        return None
+    # For other sandboxes
 
     @property
-    def _is_idle(self) -> bool:
+    def is_idle(self) -> bool:
+        """Whether there is a database that is as its template, and that no test is using."""
         if self._database is None or self.used or self._database.layers:
             return False
-        return self._rollback is None or not self._rollback.outer.begun
+        return not self._database.rollback.begun
+
+    def give_away(self, schema: Schema) -> ProcessDatabase | None:
+        """Give away the database, which must be idle, if it has a schema; else return None.
+
+        The connections to it are closed. At the next connection this sandbox takes another one.
+        """
+        with self._lock:
+            if not self.is_idle or self.database.schema != schema:
+                return None
+            database, self._database = self.database, None
+            database.disconnect()
+            return database

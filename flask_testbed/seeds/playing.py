@@ -16,7 +16,7 @@ from sqlalchemy import URL, FromClause, Table, event, func, inspect, select, tex
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session, class_mapper
 
-from ..application.databases import attach
+from ..application.databases import database_of
 from ..application.target import is_production
 from ..errors import NotEmptyError, RefusedError, SeedError
 from ..factories.base import writing_to
@@ -155,7 +155,7 @@ def leading_to(app: Flask, url: URL | None) -> Iterator[None]:
     if url is None:
         yield
         return
-    with attach(app).route.detour(url):
+    with database_of(app).route.detour(url):
         yield
 
 

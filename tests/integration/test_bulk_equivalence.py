@@ -15,8 +15,8 @@ from factories import AgentExecutionFactory, AgentFactory, EpisodeFactory, facto
 from factories.workspace import CommandFactory, EventFactory, ObjectiveFactory
 from flask_testbed.factories import BaseFactory
 from flask_testbed.randomness import frozen
-from tests.distributions import chi_squared_tail, homogeneity, kolmogorov_smirnov, likeness
-from tests.equivalence import LEAST, ROWS, differences
+from tests.support.distributions import chi_squared_tail, homogeneity, kolmogorov_smirnov, likeness
+from tests.support.equivalence import LEAST, ROWS, differences
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 

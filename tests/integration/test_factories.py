@@ -39,8 +39,7 @@ from factories import (
     governance,
     workspace,
 )
-from flask_testbed.factories import RelatedBatch
-from flask_testbed.randomness import reseed, trait_names, writing_to
+from flask_testbed.factories import RelatedBatch, reseed, trait_names, writing_to
 
 EVERY_FACTORY = [pytest.param(factory, id=factories.name_of(factory)) for factory in factories]
 EVERY_TRAIT = [

@@ -28,7 +28,8 @@ from factories import (
 from factories.governance.agent_factory import CONFIDENCE
 from factories.governance.execution_factory import ENDED
 from factories.text import class_name, slug
-from flask_testbed.randomness import frozen, reseed, trait_names, writing_to
+from flask_testbed.factories import reseed, trait_names, writing_to
+from flask_testbed.randomness import frozen
 
 # The database is put back after the test, not after each example: examples add up, and must not
 # be in each other's way. Hence the fixture may be shared.

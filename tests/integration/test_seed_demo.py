@@ -8,7 +8,6 @@ import sys
 from collections import Counter
 from datetime import UTC, date, datetime
 from itertools import pairwise
-from pathlib import Path
 from statistics import mean
 from typing import Any
 
@@ -26,8 +25,8 @@ from app.workspace.state_machine import can_move
 from factories import PASSWORD, UserFactory
 from factories.scenarios import scenarios
 from flask_testbed.seeds.playing import SeedReport, play
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 DAY = date(2026, 3, 4)
 MIDNIGHT = datetime(2026, 3, 4, tzinfo=UTC)
 

@@ -15,7 +15,7 @@ from sqlalchemy import Column
 from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.orm import Mapper, configure_mappers
 
-from ...application.databases import attach
+from ...application.databases import database_of
 from ...application.target import target_of
 from ...errors import FactoryError
 from ...randomness import reseed
@@ -159,13 +159,13 @@ def _configure_models() -> None:
 @contextlib.contextmanager
 def _test_database(app: Flask) -> Iterator[None]:
     """Lead this thread to a new test database, unless the application is led to one already."""
-    state = attach(app)
-    if state.route.to_test is not None:
+    database = database_of(app)
+    if database.route.is_redirected:
         yield
         return
-    sandbox = Sandbox(app, state, target_of(app, state))
+    sandbox = Sandbox(database, target_of(database))
     try:
-        with state.route.detour(sandbox.url()):
+        with database.route.detour(sandbox.url()):
             yield
     finally:
         sandbox.close()

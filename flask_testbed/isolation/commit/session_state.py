@@ -16,16 +16,18 @@ from ..statements import effects_of
 
 
 class SessionChanges:
-    """The connections to a test database whose sessions were changed since they were made."""
+    """The connections whose sessions were changed since they were made."""
 
     def __init__(self) -> None:
-        self._known: WeakSet[psycopg.Connection[Any]] = WeakSet()
         self._changed: WeakSet[psycopg.Connection[Any]] = WeakSet()
-        self._closed: WeakSet[psycopg.Connection[Any]] = WeakSet()
         self._cursor_classes: dict[type[Any], type[Any]] = {}
 
     def __repr__(self) -> str:
-        return f"<SessionChanges: {len(self._changed)} of {len(self._known)} connections>"
+        return f"<SessionChanges of {len(self._changed)} connections>"
+
+    def __bool__(self) -> bool:
+        """Whether a session was changed."""
+        return bool(self._changed)
 
     def watch(self, parameters: dict[str, Any]) -> None:
         """Watch a connection that is about to be made with these parameters.
@@ -41,24 +43,11 @@ class SessionChanges:
             self._cursor_classes[wanted] = watched
         parameters["cursor_factory"] = self._cursor_classes[wanted]
 
-    def taken(self, connection: psycopg.Connection[Any]) -> None:
-        """Note that a connection is checked out of its pool."""
-        if connection not in self._known:
-            # What the pool's listeners have set for a new connection is part of it.
-            self._known.add(connection)
-            self._changed.discard(connection)
-
-    def was_closed(self, connection: psycopg.Connection[Any]) -> bool:
-        """Return whether :meth:`close` has closed a connection."""
-        return connection in self._closed
-
-    def close(self, in_use: WeakSet[psycopg.Connection[Any]]) -> None:
-        """Close the changed connections, except those that are in use."""
-        for connection in list(self._changed):
-            if connection not in in_use:
-                connection.close()
-                self._closed.add(connection)
-                self._changed.discard(connection)
+    def forget(self, connection: psycopg.Connection[Any]) -> bool:
+        """Take the session of a connection as unchanged from now on; return whether it was not."""
+        changed = connection in self._changed
+        self._changed.discard(connection)
+        return changed
 
 
 class _WatchedCursor:

@@ -8,7 +8,7 @@ holds for whatever uses one: a session, an engine, a raw connection, a cursor, a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any, NoReturn
@@ -60,7 +60,7 @@ class Rollback:
     def __init__(self, connected: Callable[[], None]) -> None:
         self._connected = connected
         self._parameters: dict[str, Any] = {}
-        self.outer = OuterTransaction(self._connect)
+        self._outer = OuterTransaction(self._connect)
 
     def _connect(self) -> psycopg.Connection[Any]:
         connection = psycopg.connect(**self._parameters, autocommit=True)
@@ -73,18 +73,36 @@ class Rollback:
         :raises IsolationError: it would differ from the connection that is shared.
         """
         wanted = {key: value for key, value in parameters.items() if key not in _CLIENT_SIDE}
-        with self.outer.lock:
-            self.outer.check()
+        with self._outer.lock:
+            self._outer.check()
             if self._parameters and _visible(wanted) != _visible(self._parameters):
                 raise refusal(
                     "Two engines connect to the test's database with other users or options."
                 )
             self._parameters = self._parameters or wanted
-            return SharedConnection(self.outer, parameters)
+            return SharedConnection(self._outer, parameters)
+
+    @property
+    def begun(self) -> bool:
+        """Whether a test has sent a statement that has not been rolled back yet."""
+        return self._outer.begun
+
+    def looked_into(self) -> AbstractContextManager[psycopg.Connection[Any]]:
+        """Lend the libpq connection, which sees what the test has written."""
+        return self._outer.looked_into()
+
+    def roll_back_all(self) -> int | None:
+        """Roll back everything that the test has done, and be ready for the next test.
+
+        :returns: the first transaction id of the server that is later than the test; ``None`` if
+            the test has sent nothing.
+        :raises IsolationError: a thread still has an open transaction that has written.
+        """
+        return self._outer.roll_back_all()
 
     def close(self) -> None:
-        """Give the connection back. Those that shared it connect anew, if they are used again."""
-        self.outer.close()
+        """Close the libpq connection. A shared connection that is used later opens a new one."""
+        self._outer.close()
 
 
 def _visible(parameters: dict[str, Any]) -> dict[str, str]:

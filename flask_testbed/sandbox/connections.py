@@ -1,0 +1,82 @@
+"""The connections that are open on one test database."""
+
+from __future__ import annotations
+
+from typing import Any
+from weakref import WeakSet
+
+from sqlalchemy.exc import DisconnectionError
+
+from ..application.routes import TrackedConnection
+from ..isolation.commit.session_state import SessionChanges
+
+
+class Connections:
+    """The connections that engines have made to one test database.
+
+    They belong to the pools of the engines, and are referred to weakly.
+    """
+
+    def __init__(self) -> None:
+        self._tracked: WeakSet[TrackedConnection] = WeakSet()
+        self._changes = SessionChanges()
+
+    def __repr__(self) -> str:
+        out = sum(tracked.is_out for tracked in self._tracked)
+        return f"<Connections: {len(self._tracked)}, of which {out} are checked out>"
+
+    def __contains__(self, tracked: TrackedConnection) -> bool:
+        return tracked in self._tracked
+
+    def add(self, tracked: TrackedConnection, parameters: dict[str, Any]) -> None:
+        """Add a connection that is about to be made.
+
+        :param parameters: those of the connection, to which what watches its session is added.
+        """
+        self._tracked.add(tracked)
+        if tracked.mode == "commit":
+            self._changes.watch(parameters)
+
+    def check_out(self, tracked: TrackedConnection) -> None:
+        """Note that a connection leaves its pool.
+
+        :raises DisconnectionError: it leads to another database, or to this one no more.
+        """
+        if tracked not in self._tracked:
+            raise DisconnectionError("a connection to another database")
+        if not tracked.was_out:
+            # What was set while it was made, belongs to it.
+            tracked.was_out = True
+            self._changes.forget(tracked.connection)
+
+    @property
+    def in_use(self) -> bool:
+        """Whether a connection is checked out, on which something may be written at any time."""
+        return any(
+            tracked.is_out and tracked.mode == "commit" and not tracked.connection.closed
+            for tracked in self._tracked
+        )
+
+    def close_changed(self) -> None:
+        """Close the idle connections whose session was changed: settings, locks, tables.
+
+        The pool makes another connection when it is asked for one.
+        """
+        if not self._changes:
+            return
+        for tracked in list(self._tracked):
+            if not tracked.is_out and self._changes.forget(tracked.connection):
+                self._give_up(tracked)
+
+    def release(self) -> None:
+        """Close all idle connections, and the others as soon as they come back to their pools."""
+        for tracked in list(self._tracked):
+            self._give_up(tracked)
+        self._tracked.clear()
+
+    def _give_up(self, tracked: TrackedConnection) -> None:
+        tracked.given_up = True
+        if not tracked.is_out:
+            self._tracked.discard(tracked)
+            if tracked.connection is not None:
+                tracked.connection.close()

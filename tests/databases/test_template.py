@@ -1,0 +1,337 @@
+"""Templates and databases: built once, complete or absent, mended after any crash."""
+
+from __future__ import annotations
+
+import re
+import signal
+import textwrap
+import time
+from contextlib import closing
+from pathlib import Path
+
+import flask_migrate
+import pytest
+from flask import Flask
+from sqlalchemy.engine import make_url
+
+from flask_testbed.application.databases import database_of
+from flask_testbed.application.schema import find_schema
+from flask_testbed.application.target import target_of
+from flask_testbed.databases import template
+from flask_testbed.postgres.cluster import TEMPLATE, UNFINISHED, Cluster, Mark
+from flask_testbed.sandbox.sandbox import Sandbox
+from tests.support.fixtures import Project, Stock, Toys, finish, toy_db, wait_for
+
+ENV = """
+    from alembic import context
+    from flask import current_app
+
+    db = current_app.extensions["migrate"].db
+    with db.engine.connect() as connection:
+        context.configure(connection=connection, target_metadata=db.metadata)
+        with context.begin_transaction():
+            context.run_migrations()
+"""
+
+MIGRATION = """
+    import sqlalchemy as sa
+    from alembic import op
+
+    revision = "1"
+    down_revision = None
+
+    def upgrade():
+        op.create_table("shelf", sa.Column("id", sa.Integer, primary_key=True))
+"""
+
+#: A migration that says when it is in the middle, and takes its time.
+SLOW = """
+        import pathlib, time
+        pathlib.Path("in-the-middle").touch()
+        time.sleep(60)
+"""
+
+
+def write_migrations(folder: Path, migration: str = MIGRATION) -> None:
+    (folder / "versions").mkdir(parents=True, exist_ok=True)
+    (folder / "alembic.ini").write_text("[alembic]\n")
+    (folder / "env.py").write_text(textwrap.dedent(ENV))
+    (folder / "versions" / "1_shelf.py").write_text(textwrap.dedent(migration))
+
+
+@pytest.fixture
+def migrations(tmp_path: Path) -> Path:
+    """A folder of migrations."""
+    folder = tmp_path / "migrations"
+    write_migrations(folder)
+    return folder
+
+
+def migrated(toys: Toys, uri: str, migrations: Path) -> Flask:
+    app = toys.app(uri)
+    flask_migrate.Migrate(app, app.extensions["sqlalchemy"], directory=str(migrations))
+    return app
+
+
+def fingerprint(app: Flask) -> str:
+    return find_schema(database_of(app)).fingerprint
+
+
+def mark_of(stock: Stock, name: str = "own_test") -> Mark:
+    mark = Mark.read(stock.marks()[name])
+    assert mark is not None
+    return mark
+
+
+def cluster(stock: Stock, role: str = "boss") -> Cluster:
+    return Cluster(make_url(stock.url("x", role)).set(drivername="postgresql+psycopg"), "S")
+
+
+# What a schema is made of
+
+
+def test_migrations_make_the_schema_where_there_are_any(
+    stock: Stock, toys: Toys, migrations: Path
+) -> None:
+    outcome = toys.run(migrated(toys, stock.url("own"), migrations), "test-db", "create")
+
+    # alembic_version is the other one.
+    assert "2 tables from the migrations" in outcome.out
+    assert stock.rows("SELECT count(*) FROM shelf", "own_test") == [0]
+    assert stock.rows("SELECT version_num FROM alembic_version", "own_test") == ["1"]
+
+
+def test_a_folder_without_migrations_is_none(stock: Stock, toys: Toys, migrations: Path) -> None:
+    (migrations / "versions" / "1_shelf.py").unlink()
+
+    outcome = toys.run(migrated(toys, stock.url("own"), migrations), "test-db", "create")
+
+    assert "2 tables from the models" in outcome.out
+
+
+def test_one_character_changes_the_fingerprint(toys: Toys, migrations: Path) -> None:
+    app = migrated(toys, "postgresql://h/own", migrations)
+    file = migrations / "versions" / "1_shelf.py"
+    before = fingerprint(app)
+    assert fingerprint(migrated(toys, "postgresql://h/other", migrations)) == before
+
+    file.write_text(file.read_text() + " ")
+
+    assert fingerprint(app) != before
+    (migrations / "versions" / "__pycache__").mkdir()
+    (migrations / "versions" / "__pycache__" / "x.pyc").touch()
+    after = fingerprint(app)
+    file.rename(file.with_name("2.py"))
+    assert fingerprint(app) != after
+
+
+def test_a_model_changes_the_fingerprint(toys: Toys) -> None:
+    changed = toy_db()
+    changed.metadata.tables["book"].append_column(changed.Column("pages", changed.Integer))
+
+    one, two = (toys.app("postgresql://h/own") for _ in range(2))
+
+    assert fingerprint(one) == fingerprint(two)
+    assert fingerprint(one) != fingerprint(toys.app("postgresql://h/own", changed))
+
+
+@pytest.mark.parametrize(
+    ("statement", "says"),
+    [
+        ("op.execute('SELECT nonsense')", 'column "nonsense" does not exist'),
+        ("op.get_bind().invalidate(); op.execute('SELECT 1')", "migrations"),
+    ],
+)
+def test_nothing_is_left_when_a_migration_fails(
+    stock: Stock, toys: Toys, migrations: Path, statement: str, says: str
+) -> None:
+    before = stock.databases()
+    write_migrations(migrations, MIGRATION + f"        {statement}\n")
+
+    outcome = toys.run(migrated(toys, stock.url("own"), migrations), "test-db", "create")
+
+    outcome.assert_says("The schema cannot be made from the migrations", says, "flask db upgrade")
+    assert stock.databases() == before
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_what_is_interrupted_while_it_is_built_is_mended(
+    stock: Stock, project: Project, how: signal.Signals
+) -> None:
+    toyapp = (project.root / "toyapp.py").read_text()
+    project.write(
+        toyapp="import flask_migrate\n"
+        + toyapp.replace("db.init_app(app)", "db.init_app(app)\n    flask_migrate.Migrate(app, db)")
+    )
+    write_migrations(project.root / "migrations", MIGRATION + SLOW)
+    before = stock.databases()
+    command = ("-m", "flask", "--app", "toyapp", "test-db")
+
+    interrupted = project.start(*command, "create", DATABASE_URL=stock.url("own"))
+    wait_for((project.root / "in-the-middle").exists, "the migration")
+    during = set(stock.databases()) - set(before)
+    finish(interrupted, how)
+
+    assert len(during) == 1
+    assert during.pop().startswith(UNFINISHED)
+    if how == signal.SIGINT:
+        assert stock.databases() == before
+    wait_for(
+        lambda: stock.rows("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [0],
+        "the locks to be free",
+    )
+    write_migrations(project.root / "migrations")
+    outcome = project.run(*command, "create", DATABASE_URL=stock.url("own"))
+    assert outcome.status == 0, outcome.text
+    assert stock.databases() == sorted([*before, "own_test"])
+
+
+# Databases
+
+
+def test_a_mark_is_read_as_it_was_written() -> None:
+    mark = Mark.make("run", "0123")
+
+    assert Mark.read(str(mark)) == mark
+    assert str(mark).startswith("flask-testbed: ")
+    assert re.fullmatch(r"\S+@\S+, process \d+", mark.made_by)
+
+
+@pytest.mark.parametrize(
+    "comment", [None, "", "hello", "flask-testbed: ", "flask-testbed: {}", "flask-testbed: 7"]
+)
+def test_another_comment_is_no_mark(comment: str | None) -> None:
+    assert Mark.read(comment) is None
+
+
+def test_a_database_gets_its_name_and_its_mark_at_the_end(stock: Stock) -> None:
+    before = stock.databases()
+    with closing(cluster(stock)) as server:
+        with server.making("x_test", Mark.make("run", "0")) as unfinished:
+            assert unfinished.startswith(UNFINISHED)
+            assert server.find("x_test") is None
+            assert stock.marks()[unfinished] == ""
+        found = server.find("x_test")
+
+    assert found is not None
+    assert found.mark is not None
+    assert found.owner == "boss"
+    assert stock.databases() == sorted([*before, "x_test"])
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
+def test_what_fails_while_it_is_made_is_absent(stock: Stock, error: type[BaseException]) -> None:
+    before = stock.databases()
+    with (
+        closing(cluster(stock)) as server,
+        pytest.raises(error),
+        server.making("x_test", Mark.make("run", "0")),
+    ):
+        raise error
+
+    assert stock.databases() == before
+
+
+def test_what_is_being_made_is_not_a_leftover(stock: Stock) -> None:
+    with (
+        closing(cluster(stock)) as maker,
+        closing(cluster(stock)) as cleaner,
+        maker.making("x_test", Mark.make("run", "0")) as unfinished,
+    ):
+        cleaner.drop_unfinished()
+        assert unfinished in stock.databases()
+
+
+def test_only_unfinished_databases_of_ones_own_are_leftovers(stock: Stock) -> None:
+    names = [f"{UNFINISHED}0123456789ab", f"{UNFINISHED}not_hex", f"x{UNFINISHED}0123456789ab"]
+    for name in names:
+        stock.create(name)
+
+    with closing(cluster(stock, "maker")) as other:
+        other.drop_unfinished()
+    assert set(names) <= set(stock.databases())
+    with closing(cluster(stock)) as server:
+        server.drop_unfinished()
+
+    assert set(names) & set(stock.databases()) == set(names[1:])
+
+
+def test_a_template_takes_no_connections(toys: Toys, stock: Stock) -> None:
+    with closing(cluster(stock)) as server:
+        name = TEMPLATE + "0" * 16
+        with server.making(name, Mark.make("template", "0")):
+            pass
+        assert stock.rows(
+            "SELECT datallowconn FROM pg_database WHERE datname = %s", "postgres", name
+        ) == [False]
+        server.clone(name, "x_test", Mark.make("kept", "0"))
+
+    assert mark_of(stock, "x_test").kind == "kept"
+
+
+def test_a_lock_is_free_when_its_holder_is_gone(stock: Stock) -> None:
+    with closing(cluster(stock)) as one, closing(cluster(stock)) as two:
+        assert one.try_lock("x_test")
+        assert not two.try_lock("x_test")
+        assert two.is_locked("x_test")
+        assert not two.is_locked("y_test")
+        stock.rows("SELECT pg_terminate_backend(%s)", "postgres", one.connection.info.backend_pid)
+        end = time.monotonic() + 10
+        while not two.try_lock("x_test"):
+            assert time.monotonic() < end
+
+
+def test_who_made_a_database_and_for_whom(stock: Stock, toys: Toys) -> None:
+    toys.run(toys.app(stock.url("own", "maker")), "test-db", "create")
+
+    mark = mark_of(stock)
+
+    assert mark.kind == "kept"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", mark.made_at)
+    assert stock.rows(
+        "SELECT rolname FROM pg_database d JOIN pg_roles r ON r.oid = datdba"
+        " WHERE datname = 'own_test'"
+    ) == ["maker"]
+
+
+def test_who_looked_before_a_template_was_there_does_not_wait_for_its_users(
+    stock: Stock, toys: Toys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The users hold it as long as their run lasts."""
+    app = toys.app(stock.url("own"))
+    database = database_of(app)
+    schema = find_schema(database)
+    url = make_url(stock.url("own"))
+    with closing(Cluster(url, "x")) as first, closing(Cluster(url, "x")) as second:
+        held = template.hold_template(database, first, schema)
+        name = held.name
+        second.connection.execute("SET lock_timeout = '1s'")
+        looks = iter([None, held])
+        monkeypatch.setattr(template, "_find", lambda *_: next(looks))
+
+        assert template.hold_template(database, second, schema) is held
+
+        monkeypatch.undo()
+        template.release_template(first, name, keep=False)
+        assert second.find(name) is not None
+        template.release_template(second, name, keep=False)
+        assert second.find(name) is None
+
+
+def test_a_run_keeps_its_name_also_while_nobody_is_connected(stock: Stock, toys: Toys) -> None:
+    app = toys.app(stock.url("own"))
+    database = database_of(app)
+    before = stock.databases()
+    with closing(Cluster(make_url(stock.url("own")), "x")) as other:
+        assert other.try_lock("own_test")
+        sandbox = Sandbox(database, target_of(database))
+        sandbox.redirect(database)
+        try:
+            assert sandbox.url().database == "own_test_2"
+            # What it makes beside its database must not take that one's name either.
+            assert sandbox.database.copy() == "own_test_3"
+            assert {"own_test_2", "own_test_3"} <= set(stock.databases())
+            sandbox.database.drop_copy("own_test_3")
+        finally:
+            sandbox.close()
+    assert stock.databases() == before

@@ -1,0 +1,277 @@
+"""Factories that are scaffolded from models which nobody prepared."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from flask import Flask
+
+from flask_testbed import Testbed, development_url
+from flask_testbed.errors import FactoryError
+from flask_testbed.factories import Factories
+from flask_testbed.factories.lint import Fault, lint
+from flask_testbed.factories.scaffold import find_models, scaffold
+from flask_testbed.randomness import frozen
+from tests.support import scaffold_models
+from tests.support.equivalence import ROWS, differences
+from tests.support.fixtures import Project, Toys
+from tests.support.paths import INSTANCE, ROOT
+
+MODELS = "tests.support.scaffold_models"
+
+
+def load(source: str, folder: Path, name: str) -> ModuleType:
+    file = folder / f"{name}.py"
+    file.write_text(source)
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def models() -> list[type]:
+    return find_models([MODELS])
+
+
+@pytest.fixture(scope="module")
+def source(models: list[type]) -> str:
+    return scaffold(models)
+
+
+@pytest.fixture(scope="module")
+def made(source: str, tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
+    return load(source, tmp_path_factory.mktemp("scaffold"), "scaffolded_factories")
+
+
+@pytest.fixture(scope="module")
+def toy_app(made: ModuleType) -> Flask:
+    app = Flask("toy", instance_path=str(INSTANCE))
+    app.config["SQLALCHEMY_DATABASE_URI"] = development_url(INSTANCE, "toy_scaffold")
+    scaffold_models.db.init_app(app)
+    Testbed(app)
+    made.factories.init_app(app, scaffold_models.db)
+    return app
+
+
+def test_every_factory_lints_clean(toy_app: Flask, models: list[type]) -> None:
+    report = lint(toy_app, samples=60)
+
+    assert [describe(fault) for fault in report.faults] == []
+    assert report.without_factory == ()
+    assert report.factories == len(models) - 1  # an animal is a cat or a dog
+
+
+def describe(fault: Fault) -> str:
+    return f"{fault.factory} {fault.trait or ''} {fault.columns} {fault.constraint} {fault.message}"
+
+
+def test_bulk_rows_are_distributed_like_single_ones(toy_app: Flask, made: ModuleType) -> None:
+    with toy_app.app_context(), frozen(datetime(2026, 5, 1, tzinfo=UTC)):
+        found = {
+            made.factories.name_of(factory): differences(scaffold_models.db, factory, ROWS, {})
+            for factory in made.factories
+        }
+
+    # The server's now() is one for each transaction, so one for all rows in bulk.
+    assert found.pop("PaymentFactory") == ["payments.made_at"]
+    assert {name: unlike for name, unlike in found.items() if unlike} == {}
+    assert len(found) > 20
+
+
+def test_all_that_is_optional_is_filled_too(toy_app: Flask, made: ModuleType) -> None:
+    with toy_app.app_context():
+        person = made.PersonFactory(full=True)
+        hen = made.HenFactory(full=True)
+        payment = made.PaymentFactory(full=True)
+        child = made.CategoryFactory(full=True)
+
+        assert person.biography
+        assert hen.egg.hen is not hen
+        assert child.parent.parent is None
+        # Not more than the constraints allow: one of two ways, and a time only if it is paid.
+        assert [payment.card, payment.iban].count(None) == 1
+
+
+def test_limits_are_kept(toy_app: Flask, made: ModuleType) -> None:
+    with toy_app.app_context():
+        for measure in made.MeasureFactory.create_batch(20):
+            assert measure.positive > 0
+            assert -5 <= measure.cold < 0
+            assert measure.largest >= measure.smallest
+            assert measure.ended_on > measure.started_on
+            assert measure.parts + measure.rest == 10
+
+
+def test_unique_columns_never_repeat(toy_app: Flask, made: ModuleType) -> None:
+    with toy_app.app_context():
+        people = made.PersonFactory.create_batch(300)
+
+        for column in ("email", "login", "slug", "badge"):
+            assert len({getattr(person, column) for person in people}) == 300
+        assert len({person.country_code for person in people}) <= 256
+
+
+def test_two_parents_share_what_they_must(toy_app: Flask, made: ModuleType) -> None:
+    with toy_app.app_context():
+        visit = made.VisitFactory()
+
+        assert visit.the_site.tenant is visit.the_account.tenant
+
+
+@pytest.mark.parametrize(
+    ("fragment", "why"),
+    [
+        ('code = factory.Sequence(lambda n: f"{n % 256:02x}")', "a key of two characters"),
+        ('sqlalchemy_get_or_create = ("code",)', "which come again"),
+        ("percentage = FuzzyInteger(0, 100)", "between two limits"),
+        ('ended_on = After("started_on",', "after the start"),
+        ("country = factory.SubFactory(CountryFactory)", "a parent by its relation"),
+        ('parent_id = factory.SelfAttribute("id")', "a root is its own parent"),
+        ('person_id = factory.SelfAttribute("person.id")', "a key without a relation"),
+        ("level = Level.LOW", "an enumeration behind a type of the application's"),
+        ("listed = factory.LazyFunction(list)", "what a type of the application's takes"),
+        ('egg=factory.SubFactory(f"{__name__}.EggFactory")', "a circle, broken"),
+        ("class TokenFactory(BaseFactory[ScaffoldModelsToken]):", "a name that is taken"),
+        ('        rename = {\n            "create_": "create",\n', "names that a factory has"),
+    ],
+)
+def test_the_source_says(source: str, fragment: str, why: str) -> None:
+    assert fragment in source, why
+
+
+@pytest.mark.parametrize("missing", ["twice", "counted", "defaulted", "kind", "friends", "AnimalF"])
+def test_what_somebody_else_fills_is_left_out(source: str, missing: str) -> None:
+    assert missing not in source
+
+
+RULES = "E4,E7,E9,F,I,UP,B,W,C4,SIM,PT,RET,PIE"
+
+
+@pytest.mark.parametrize("length", [88, 100])
+@pytest.mark.parametrize("command", [["check", f"--select={RULES}"], ["format", "--check"]])
+def test_the_source_is_as_ruff_wants_it(source: str, command: list[str], length: int) -> None:
+    outcome = subprocess.run(
+        [
+            *(sys.executable, "-m", "ruff", *command, "--isolated", f"--line-length={length}"),
+            *("--target-version=py311", "--stdin-filename=tests/factories/made.py", "-"),
+        ],
+        input=source,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+
+
+def test_no_line_is_longer_than_88(source: str) -> None:
+    assert [line for line in source.splitlines() if len(line) > 88] == []
+
+
+def test_one_model_brings_the_parents_that_it_needs() -> None:
+    source = scaffold(find_models([f"{MODELS}:Person"]))
+
+    assert source.index("class CountryFactory(") < source.index("class PersonFactory(")
+    assert source.count("\nclass ") == 3  # with the base class
+
+
+def test_factories_that_are_there_are_used(
+    made: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What is loaded here registers itself beside the others.
+    monkeypatch.setattr(made.factories, "_by_path", dict(made.factories._by_path))
+    known = Factories()
+    known._add(made.CountryFactory)
+
+    source = scaffold(find_models([f"{MODELS}:Person"]), known)
+
+    assert "class CountryFactory(" not in source
+    assert "from scaffolded_factories import BaseFactory, CountryFactory\n" in source
+    assert load(source, tmp_path, "scaffolded_further").PersonFactory.build().country.code
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        (f"{MODELS}:Nobody", "is no model. The models of"),
+        (f"{MODELS}:Colour", "is no model. The models of"),
+        ("no_such_module:User", "cannot be imported: No module named 'no_such_module'"),
+        ("json", "defines no model"),
+        ("", "cannot be imported"),
+    ],
+)
+def test_what_is_no_model_is_refused(path: str, message: str) -> None:
+    with pytest.raises(FactoryError, match=message):
+        find_models([path])
+
+
+# The command
+
+
+@pytest.fixture
+def app(toys: Toys) -> Flask:
+    return toys.app(None)
+
+
+def test_the_command_prints_the_source(toys: Toys, app: Flask) -> None:
+    outcome = toys.run(app, "factories", "scaffold", f"{MODELS}:Tenant")
+
+    assert outcome.status == 0, outcome.text
+    assert "class TenantFactory(BaseFactory[Tenant]):" in outcome.out
+
+
+def test_the_command_writes_a_new_file_and_never_over_another(
+    toys: Toys, app: Flask, tmp_path: Path
+) -> None:
+    file = tmp_path / "factories.py"
+    command = ["factories", "scaffold", f"{MODELS}:Tenant", "--output", str(file)]
+
+    first = toys.run(app, *command)
+    written = file.read_text()
+    second = toys.run(app, *command)
+
+    assert first.status == 0, first.text
+    assert "class TenantFactory(" in written
+    second.assert_says("is there already, and stays as it is")
+    assert file.read_text() == written
+
+
+def test_a_folder_that_is_not_there_is_named(toys: Toys, app: Flask, tmp_path: Path) -> None:
+    file = tmp_path / "nowhere" / "factories.py"
+
+    outcome = toys.run(app, "factories", "scaffold", f"{MODELS}:Tenant", "--output", str(file))
+
+    outcome.assert_says("cannot be written: No such file or directory")
+
+
+def test_a_project_that_has_models_alone_gets_factories_that_lint(project: Project) -> None:
+    made = project.run("-m", "flask", "--app", "toyapp", "factories", "scaffold", "models")
+    project.write(shop_factories=made.out)
+    project.write(
+        withfactories="""
+            from toyapp import create_app as bare
+            from models import db
+            from shop_factories import factories
+
+            def create_app():
+                app = bare()
+                factories.init_app(app, db)
+                return app
+        """
+    )
+
+    linted = project.run("-m", "flask", "--app", "withfactories", "factories", "lint")
+
+    assert linted.status == 0, made.text + linted.text
+    assert "1 factory, 0 traits, 1,000 samples each" in linted.out

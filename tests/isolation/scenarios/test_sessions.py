@@ -1,0 +1,199 @@
+"""What a session knows beside its rows: time, settings, locks, sequences, messages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from tests.support.scenarios.environment import Environment, attempt, execute
+from tests.support.scenarios.scenario import Differs, scenario
+
+
+def _one(env: Environment, expression: str) -> Any:
+    return env.rows(f"SELECT {expression}")[0]
+
+
+@scenario(
+    22,
+    sees=True,
+    rollback=Differs(False),
+    each=["now()", "txid_current()", "current_timestamp", "pg_current_xact_id()::text"],
+)
+def test_each_transaction_has_a_time_and_a_number(env: Environment, expression: str) -> bool:
+    return bool(_one(env, expression) != _one(env, expression))
+
+
+@scenario(22, sees=[True, True], each=["clock_timestamp()", "statement_timestamp()"])
+def test_the_clock_moves(env: Environment, expression: str) -> list[bool]:
+    with env.engine.connect() as connection:
+        first = connection.scalar(sa.text(f"SELECT {expression}"))
+        second = connection.scalar(sa.text(f"SELECT {expression}"))
+    return [first < second, second < _one(env, expression)]
+
+
+@scenario(
+    23,
+    sees=["7s", "0", "0"],
+    each=[
+        "SET LOCAL statement_timeout = '7s'",
+        "SELECT set_config('statement_timeout', '7s', true)",
+        "SELECT 1; SET LOCAL statement_timeout = '7s'",
+    ],
+)
+def test_set_local_ends_with_its_transaction(env: Environment, statement: str) -> list[Any]:
+    seen = []
+    with env.engine.connect() as connection:
+        connection.exec_driver_sql(statement)
+        seen.append(connection.scalar(sa.text("SHOW statement_timeout")))
+        connection.commit()
+        seen.append(connection.scalar(sa.text("SHOW statement_timeout")))
+        connection.exec_driver_sql(statement)
+        connection.rollback()
+        return [*seen, connection.scalar(sa.text("SHOW statement_timeout"))]
+
+
+@scenario(23, sees=["7s", "9s", "7s", "0"])
+def test_set_local_in_a_savepoint(env: Environment) -> list[Any]:
+    def shown() -> Any:
+        return connection.scalar(sa.text("SHOW statement_timeout"))
+
+    with env.engine.connect() as connection:
+        execute(connection, "SET LOCAL statement_timeout = '7s'")
+        seen = [shown()]
+        with connection.begin_nested() as inner:
+            execute(connection, "SET LOCAL statement_timeout = '9s'")
+            seen.append(shown())
+            inner.rollback()
+        seen.append(shown())
+        connection.commit()
+        return [*seen, shown()]
+
+
+#: What leaves a trace in a session.
+TRACES = [
+    "SET statement_timeout = '7s'",
+    "SET search_path = pg_catalog, public",
+    "SET TIME ZONE 'Asia/Tokyo'",
+    "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+    "SELECT set_config('work_mem', '1MB', false)",
+    "SELECT pg_advisory_lock(1)",
+    "SELECT pg_try_advisory_lock_shared(1, 2)",
+    "CREATE TEMPORARY TABLE mine (id int)",
+    "SELECT 1 AS id INTO TEMP mine",
+    "CREATE TEMP SEQUENCE counting",
+    "LISTEN mine",
+    "RESET ALL; SET application_name = 'mine'; SET lock_timeout = '1s'",
+]
+
+
+@scenario(24, sees=[], each=TRACES)
+def test_a_session_is_as_new_for_the_next_test(env: Environment, statement: str) -> list[str]:
+    """What it left would be found by the check that follows each scenario."""
+    with env.engine.connect() as connection:
+        connection.exec_driver_sql(statement)
+        connection.commit()
+    return []
+
+
+@scenario(
+    24,
+    sees=[[1], ["mine"], "ProgrammingError 42P01"],
+    rollback=Differs([[1], ["mine"], [(1,)]]),
+)
+def test_a_temporary_table_belongs_to_its_session(env: Environment) -> list[Any]:
+    first, second = env.connect(), env.connect()
+    execute(first, "CREATE TEMPORARY TABLE mine AS SELECT 1 AS id")
+    first.commit()
+    seen = [list(first.scalars(sa.text("SELECT id FROM mine")))]
+    names = sa.text("SELECT relname FROM pg_class WHERE relnamespace = pg_my_temp_schema()")
+    seen.append(list(first.scalars(names)))
+    first.rollback()
+    return [*seen, attempt(execute, second, "SELECT id FROM mine")]
+
+
+@scenario(24, sees=[True, False, True], rollback=Differs([True, True, True]))
+def test_an_advisory_lock_of_a_session(env: Environment) -> list[Any]:
+    first, second = env.connect(), env.connect()
+    lock = sa.text("SELECT pg_try_advisory_lock(7)")
+    seen = [first.scalar(lock)]
+    first.commit()
+    seen.append(second.scalar(lock))
+    first.scalar(sa.text("SELECT pg_advisory_unlock(7)"))
+    return [*seen, second.scalar(lock)]
+
+
+@scenario(25, sees=[True, False, True], rollback=Differs([True, True, True]))
+def test_an_advisory_lock_of_a_transaction(env: Environment) -> list[Any]:
+    first, second = env.connect(), env.connect()
+    lock = sa.text("SELECT pg_try_advisory_xact_lock(7)")
+    seen = [first.scalar(lock), second.scalar(lock)]
+    second.rollback()
+    first.commit()
+    return [*seen, second.scalar(lock)]
+
+
+@scenario(26, sees=[1, 2, 3])
+def test_a_sequence_does_not_go_back(env: Environment) -> list[Any]:
+    """By number from the first one: in rollback mode it goes on from the last test."""
+    numbers = [_one(env, "nextval('plain_ticket')")]  # rolled back
+    with env.engine.begin() as connection:
+        numbers.append(connection.scalar(sa.text("SELECT nextval('plain_ticket')")))
+    numbers.append(_one(env, "nextval('plain_ticket')"))
+    return [number - numbers[0] + 1 for number in numbers]
+
+
+@scenario(26, sees=[1, 1, 51])
+def test_keys_begin_anew_with_each_test(env: Environment) -> list[Any]:
+    env.start_sequences_anew()
+    ticket = _one(env, "nextval('plain_ticket')")
+    env.add("a")
+    key = env.rows("SELECT id FROM team")[0]
+    _one(env, "setval('plain_ticket', 50)")
+    return [ticket, key, _one(env, "nextval('plain_ticket')")]
+
+
+@scenario(26, sees=[1, 2])
+def test_a_sequence_that_caches_begins_anew_with_each_test(env: Environment) -> list[Any]:
+    env.start_sequences_anew()
+    with env.engine.begin() as connection:
+        return [connection.scalar(sa.text("SELECT nextval('ticket')")) for _ in range(2)]
+
+
+@scenario(28, sees=[["hello"], []], rollback=Differs([[], []]))
+def test_a_notification_comes_with_the_commit(env: Environment) -> list[Any]:
+    connection: Any = env.raw().dbapi_connection
+
+    def heard() -> list[str]:
+        return [one.payload for one in connection.notifies(timeout=0.1, stop_after=1)]
+
+    connection.execute("LISTEN news")
+    connection.commit()
+    env.commit("SELECT pg_notify('news', 'hello')")
+    seen = [heard()]
+    with env.engine.connect() as other:
+        execute(other, "NOTIFY news, 'never'")
+    return [*seen, heard()]
+
+
+@scenario(
+    34,
+    sees="ProgrammingError 42P01",
+    rollback=Differs([]),
+    each=["CREATE TEMP TABLE mine (id int) ON COMMIT DROP"],
+)
+def test_a_table_that_is_dropped_with_the_commit(env: Environment, statement: str) -> Any:
+    connection = env.connect()
+    execute(connection, statement)
+    connection.commit()
+    return attempt(execute, connection, "SELECT id FROM mine")
+
+
+@scenario(34, sees=[[(1,)], []], rollback=Differs([[(1,)], [(1,)]]))
+def test_a_table_that_is_emptied_with_the_commit(env: Environment) -> list[Any]:
+    connection = env.connect()
+    execute(connection, "CREATE TEMP TABLE mine (id int) ON COMMIT DELETE ROWS")
+    execute(connection, "INSERT INTO mine VALUES (1)")
+    seen = [execute(connection, "SELECT id FROM mine")]
+    connection.commit()
+    return [*seen, execute(connection, "SELECT id FROM mine")]

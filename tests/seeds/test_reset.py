@@ -1,0 +1,152 @@
+"""``flask seed --reset`` on an external server asks, unless the engine has made the database."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from click.testing import Result
+from flask import Flask
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy.engine import make_url
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from flask_testbed import Scenarios
+from flask_testbed.cli import seed as seed_commands
+from flask_testbed.postgres.connecting import without_secrets
+from flask_testbed.postgres.labels import Mark
+from tests.support.fixtures import Outcome, Stock, Toys
+
+SECRETS = {"password": "query-secret", "sslpassword": "key-secret"}
+
+
+def make_app(toys: Toys, url: str) -> Flask:
+    class Base(DeclarativeBase):
+        pass
+
+    db = SQLAlchemy(model_class=Base)
+
+    class Word(db.Model):  # type: ignore[name-defined]
+        id: Mapped[int] = mapped_column(primary_key=True)
+
+    app = toys.app(url, db)
+    scenarios = Scenarios()
+
+    @scenarios.add("demo")
+    def demo(seed: Any) -> None:
+        seed.session.add(Word(id=7))
+
+    scenarios.init_app(app)
+    return app
+
+
+def fill(stock: Stock, name: str, role: str = "boss", *, comment: str | None = None) -> None:
+    """Make a database with the application's schema, and a row that is of worth."""
+    with stock.connect(role=role) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+        if comment is not None:
+            connection.execute(f"COMMENT ON DATABASE \"{name}\" IS '{comment}'")
+    with stock.connect(name, role) as connection:
+        connection.execute("CREATE TABLE word (id int PRIMARY KEY)")
+        connection.execute("INSERT INTO word VALUES (1)")
+
+
+def rows(stock: Stock, name: str) -> list[Any]:
+    return stock.rows("SELECT id FROM word", name)
+
+
+@pytest.mark.parametrize("name", ["staging_test", "staging_test_gw0", "shop"])
+@pytest.mark.parametrize("how", ["own", "--database-url"])
+@pytest.mark.parametrize("comment", [None, "somebody else's", "flask-testbed: not a mark"])
+def test_a_name_is_no_leave_to_empty_a_database(
+    stock: Stock, toys: Toys, name: str, how: str, comment: str | None
+) -> None:
+    comment = comment and comment.replace("'", "''")
+    fill(stock, name, comment=comment)
+
+    refused = seed(toys, stock, name, how)
+
+    refused.assert_says("there is no terminal", "add --yes", name)
+    assert stock.password not in refused.text
+    assert rows(stock, name) == [1]
+    assert seed(toys, stock, name, how, "--yes").status == 0
+    assert rows(stock, name) == [7]
+
+
+def seed(toys: Toys, stock: Stock, name: str, how: str, *more: str) -> Outcome:
+    url = stock.url(name)
+    if how == "own":
+        return toys.run(make_app(toys, url), "seed", "demo", "--reset", *more)
+    app = make_app(toys, stock.url("absent"))
+    return toys.run(app, "seed", "demo", "--reset", how, url, *more)
+
+
+def test_a_database_that_the_engine_has_made_is_emptied_at_once(
+    stock: Stock, toys: Toys, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setenv("TEST_DATABASE_URL", stock.url("made_test", "maker"))
+    app = make_app(toys, stock.url("own", "maker"))
+    assert toys.run(app, "test-db", "create").status == 0
+    stock.rows("INSERT INTO word VALUES (1)", "made_test")
+
+    url = stock.url("made_test", "maker")
+    outcome = toys.run(app, "seed", "demo", "--reset", "--database-url", url)
+
+    assert outcome.status == 0, outcome.text
+    assert rows(stock, "made_test") == [7]
+
+
+@pytest.mark.parametrize(("name", "owner"), [("theirs_test", "maker"), ("shop", "boss")])
+def test_a_mark_counts_only_on_a_disposable_database_of_the_roles_own(
+    stock: Stock, toys: Toys, name: str, owner: str
+) -> None:
+    # `pg_dump -C` copies comments, and whoever may make databases can write one.
+    fill(stock, name, owner, comment=str(Mark.make("kept", "0" * 16)))
+
+    seed(toys, stock, name, "own").assert_says("there is no terminal")
+
+    assert rows(stock, name) == [1]
+
+
+@pytest.mark.parametrize(("answer", "left"), [("y\n", [7]), ("n\n", [1]), ("", [1])])
+def test_on_a_terminal_it_asks_and_shows_no_password(
+    stock: Stock,
+    toys: Toys,
+    environment: pytest.MonkeyPatch,
+    answer: str,
+    left: list[int],
+) -> None:
+    fill(stock, "staging_test")
+    environment.setattr(seed_commands, "_is_terminal", lambda stream: True)
+    url = stock.url("staging_test", query={"sslpassword": "key-secret", "sslmode": "prefer"})
+    app = make_app(toys, url)
+
+    result: Result = app.test_cli_runner().invoke(args=["seed", "demo", "--reset"], input=answer)
+
+    assert "Empty the application's tables in " in result.output
+    assert "sslpassword=***" in result.output
+    for secret in (stock.password, "key-secret"):
+        assert secret not in result.output
+    assert rows(stock, "staging_test") == left
+
+
+def test_a_database_that_is_down_is_named_without_its_passwords(stock: Stock, toys: Toys) -> None:
+    url = make_url(stock.url("absent_test")).set(password=None, query=SECRETS)
+    text = url.render_as_string()
+
+    outcome = toys.run(make_app(toys, text), "seed", "demo", "--reset")
+
+    outcome.assert_says("Nothing was written to")
+    for secret in SECRETS.values():
+        assert secret not in outcome.text
+
+
+def test_every_secret_of_libpq_is_hidden() -> None:
+    secrets = ["password", "sslpassword", "oauth_client_secret", "scram_client_key"]
+    query = "&".join([f"{key}=hush" for key in secrets] + ["sslkey=/a/file", "sslmode=require"])
+
+    said = without_secrets(make_url(f"postgresql://ada:hush@example.com/shop?{query}"))
+
+    assert "hush" not in said
+    assert "sslkey=" in said
+    assert said.startswith("postgresql://ada:***@example.com/shop?")
