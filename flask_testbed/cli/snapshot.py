@@ -1,4 +1,4 @@
-"""The commands ``test-db snapshot``."""
+"""The group ``test-db snapshot``."""
 
 from __future__ import annotations
 
@@ -11,20 +11,19 @@ import click
 from flask import current_app
 from flask.cli import AppGroup
 
+from .._compat import unproxied
 from ..databases.snapshots import Snapshots, snapshot_json
 from ..databases.status import age, megabytes
 from ..errors import RefusedError
-from .common import echo_json, json_option, table
+from .common import echo_json, force_option, json_option, table
 
 _development = click.option(
-    "--development", is_flag=True, help="Of the application's own database."
+    "--development", is_flag=True, help="Use the application's own database."
 )
-_force = click.option("--force", is_flag=True, help="End the connections of other programs.")
 
 
 def _snapshots(development: bool) -> Snapshots:
-    app = current_app._get_current_object()  # type: ignore[attr-defined]
-    return Snapshots(app, development=development)
+    return Snapshots(unproxied(current_app), development=development)
 
 
 @click.group("snapshot", cls=AppGroup)
@@ -41,10 +40,10 @@ def snapshot() -> None:
 @snapshot.command()
 @click.argument("name")
 @_development
-@_force
+@force_option
 @json_option
 def save(name: str, development: bool, force: bool, as_json: bool) -> None:
-    """Copy the database under a name.
+    """Save a copy of the database under a name.
 
     \b
     Example:
@@ -58,11 +57,11 @@ def save(name: str, development: bool, force: bool, as_json: bool) -> None:
 @snapshot.command()
 @click.argument("name")
 @_development
-@click.option("--yes", is_flag=True, help="With --development: do not ask.")
-@_force
+@click.option("--yes", is_flag=True, help="With --development: do not ask for confirmation.")
+@force_option
 @json_option
 def restore(name: str, development: bool, yes: bool, force: bool, as_json: bool) -> None:
-    """Put a copy of a snapshot in the database's place. What is there now is lost.
+    """Replace the database with a copy of a snapshot. Its present content is lost.
 
     \b
     Example:
@@ -70,7 +69,7 @@ def restore(name: str, development: bool, yes: bool, force: bool, as_json: bool)
     """
     snapshots = _snapshots(development)
     if development and not yes:
-        _confirm(f"Replace all that is in {snapshots.database!r} now?")
+        _confirm(f"Replace the content of {snapshots.database!r}?")
     with _reported("Restored", snapshots, name, as_json):
         snapshots.restore(name, force=force)
 
@@ -127,11 +126,11 @@ def _reported(verb: str, snapshots: Snapshots, name: str, as_json: bool) -> Iter
 
 
 def _confirm(question: str) -> None:
-    """Ask whoever sits at a terminal.
+    """Ask the person at the terminal.
 
-    :raises RefusedError: nobody does, or they say no.
+    :raises RefusedError: the answer is no, or there is no terminal.
     """
     if not sys.stdin.isatty():
-        raise RefusedError(f"Refused: {question} Say so with --yes; there is no terminal to ask.")
+        raise RefusedError(f"Refused: {question} There is no terminal to confirm it. Use --yes.")
     if not click.confirm(question, err=True):
         raise RefusedError("Refused: nothing was touched.")

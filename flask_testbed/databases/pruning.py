@@ -41,7 +41,7 @@ def prune(
     runs = cluster.find_kind(Kind.RUN)
     dropped += [one for one in runs if cluster.drop_if_unused(one)]
     dropped += prune_templates(cluster, current, keep=keep, days=days)
-    homes = cluster.embedded.drop_abandoned() if cluster.embedded is not None else []
+    homes = cluster.embedded.drop_leftovers() if cluster.embedded is not None else []
     return [
         *(_pruned(one) for one in sorted(dropped, key=lambda one: one.name)),
         *(Pruned(str(home), "server without a project", "", "") for home in homes),

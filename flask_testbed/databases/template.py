@@ -13,7 +13,7 @@ from functools import cache
 from importlib import metadata
 
 from ..application.schema import Schema
-from ..isolation.commit.reset import INSTALL, install
+from ..isolation.commit.install import INSTALL, install
 from ..postgres.capacity import check_capacity
 from ..postgres.cluster import Cluster
 from ..postgres.connecting import Connection

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 from sqlalchemy.engine import URL
 
-from ..embedded.parameters import is_embedded, shield
+from ..embedded.parameters import ignore_environment, is_embedded
 from ..errors import ServerError
 
 #: Seconds after which a connection attempt is given up.
@@ -43,7 +43,7 @@ def connect(url: URL, *, setting: str, database: str | None = None) -> Connectio
     parameters.setdefault("application_name", "flask-testbed")
     if database is not None:
         parameters["dbname"] = database
-    shield(parameters)
+    ignore_environment(parameters)
     try:
         connection = psycopg.connect(autocommit=True, **parameters)
     # ProgrammingError: libpq does not know an option. UnicodeError: a host name cannot be encoded.

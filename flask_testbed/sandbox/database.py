@@ -21,8 +21,8 @@ from ..isolation.commit.reset import (
     bound_waits,
     persist,
     prepare,
-    put_sequences_back,
     reset,
+    reset_sequences,
 )
 from ..isolation.commit.row_copy import AnyConnection, copy_rows
 from ..isolation.rollback.connection import Rollback
@@ -129,7 +129,7 @@ class ProcessDatabase:
 
     def reset_sequences(self) -> None:
         """Reset the sequences, which a rollback does not."""
-        persist(self.connection, put_sequences_back)
+        persist(self.connection, reset_sequences)
 
     def roll_back(self, test: str) -> bool:
         """Roll the test transaction of rollback mode back.

@@ -17,7 +17,10 @@ from flask_testbed.databases.servers import cluster_of
 from flask_testbed.databases.test_database import TestDatabase
 from flask_testbed.errors import RefusedError
 from flask_testbed.postgres.addresses import is_same_database
-from tests.support.fixtures import Project, Stock, Toys, assert_no_password, words
+from tests.support.processes import assert_no_password, words
+from tests.support.projects import Project
+from tests.support.servers import Stock
+from tests.support.toys import Toys
 
 # Each test tries them all on one server: to make the victims is what takes the time.
 TOUCHING = [["create"], ["reset"], ["reset", "--force"], ["drop"], ["drop", "--force"]]

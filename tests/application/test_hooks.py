@@ -16,8 +16,10 @@ from sqlalchemy import text
 from flask_testbed import SettingsError, Testbed
 from flask_testbed.application.databases import database_of
 from flask_testbed.application.schema import find_schema
-from tests.databases.test_template import MIGRATION, write_migrations
-from tests.support.fixtures import Project, Stock, Toys
+from tests.support.migrations import MIGRATION, write_migrations
+from tests.support.projects import Project
+from tests.support.servers import Stock
+from tests.support.toys import Toys
 
 MODULE = """
     WORD = "one"

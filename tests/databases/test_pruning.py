@@ -14,7 +14,8 @@ from flask_testbed.databases.pruning import prune, prune_templates
 from flask_testbed.embedded.server import EmbeddedServer
 from flask_testbed.postgres.cluster import Cluster
 from flask_testbed.postgres.labels import TEMPLATE, UNFINISHED, Kind, Label
-from tests.support.fixtures import Stock, Toys
+from tests.support.servers import Stock
+from tests.support.toys import Toys
 
 
 def cluster(stock: Stock, role: str = "boss") -> Cluster:

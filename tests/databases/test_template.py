@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 import signal
-import textwrap
 import time
 from contextlib import ExitStack, closing
 from pathlib import Path
 
-import flask_migrate
 import pytest
 from flask import Flask
 from sqlalchemy.engine import make_url
@@ -21,29 +19,12 @@ from flask_testbed.databases.template import Template
 from flask_testbed.postgres.cluster import Cluster
 from flask_testbed.postgres.labels import TEMPLATE, UNFINISHED, Kind, Label
 from flask_testbed.sandbox.sandbox import Sandbox
-from tests.support.fixtures import Project, Stock, Toys, finish, toy_db, wait_for
-
-ENV = """
-    from alembic import context
-    from flask import current_app
-
-    db = current_app.extensions["migrate"].db
-    with db.engine.connect() as connection:
-        context.configure(connection=connection, target_metadata=db.metadata)
-        with context.begin_transaction():
-            context.run_migrations()
-"""
-
-MIGRATION = """
-    import sqlalchemy as sa
-    from alembic import op
-
-    revision = "1"
-    down_revision = None
-
-    def upgrade():
-        op.create_table("shelf", sa.Column("id", sa.Integer, primary_key=True))
-"""
+from tests.support.migrations import MIGRATION, migrated, write_migrations
+from tests.support.processes import finish
+from tests.support.projects import Project
+from tests.support.servers import Stock
+from tests.support.toys import Toys, toy_db
+from tests.support.waiting import wait_for
 
 #: A migration that says when it is in the middle, and takes its time.
 SLOW = """
@@ -53,25 +34,12 @@ SLOW = """
 """
 
 
-def write_migrations(folder: Path, migration: str = MIGRATION) -> None:
-    (folder / "versions").mkdir(parents=True, exist_ok=True)
-    (folder / "alembic.ini").write_text("[alembic]\n")
-    (folder / "env.py").write_text(textwrap.dedent(ENV))
-    (folder / "versions" / "1_shelf.py").write_text(textwrap.dedent(migration))
-
-
 @pytest.fixture
 def migrations(tmp_path: Path) -> Path:
     """A folder of migrations."""
     folder = tmp_path / "migrations"
     write_migrations(folder)
     return folder
-
-
-def migrated(toys: Toys, uri: str, migrations: Path) -> Flask:
-    app = toys.app(uri)
-    flask_migrate.Migrate(app, app.extensions["sqlalchemy"], directory=str(migrations))
-    return app
 
 
 def fingerprint(app: Flask) -> str:

@@ -15,7 +15,8 @@ from flask_testbed.errors import ServerError
 from flask_testbed.postgres.addresses import is_same_database
 from flask_testbed.postgres.connecting import connect
 from flask_testbed.postgres.server import Server
-from tests.support.fixtures import Project, Stock, clear_away, rough_folder
+from tests.support.projects import Project
+from tests.support.servers import Stock, clear_away, rough_folder
 
 #: What a person may have set for another server, or by mistake.
 HARMFUL = {

@@ -16,7 +16,10 @@ from flask_testbed.databases.test_database import TestDatabase
 from flask_testbed.errors import ServerError
 from flask_testbed.postgres.cluster import Cluster
 from flask_testbed.sandbox.sandbox import Sandbox
-from tests.support.fixtures import Project, Stock, Toys, assert_no_password
+from tests.support.processes import assert_no_password
+from tests.support.projects import Project
+from tests.support.servers import Stock
+from tests.support.toys import Toys
 
 SETTING = "TEST_DATABASE_MAINTENANCE"
 

@@ -12,7 +12,10 @@ from sqlalchemy.engine import make_url
 
 from flask_testbed.errors import ServerError
 from flask_testbed.postgres.connecting import address, connect, reason
-from tests.support.fixtures import Outcome, Project, Stock, Toys, assert_no_password
+from tests.support.processes import Outcome, assert_no_password
+from tests.support.projects import Project
+from tests.support.servers import Stock
+from tests.support.toys import Toys
 
 COMMANDS = [["create"], ["reset"], ["drop"], ["status"], ["shell"]]
 

@@ -15,7 +15,11 @@ from flask_testbed.errors import DatabaseError, ServerError
 from flask_testbed.postgres import locks
 from flask_testbed.postgres.capacity import check_capacity
 from flask_testbed.postgres.cluster import Cluster
-from tests.support.fixtures import Project, Stock, Toys, assert_no_password, finish, wait_for
+from tests.support.processes import assert_no_password, finish
+from tests.support.projects import Project
+from tests.support.servers import Stock
+from tests.support.toys import Toys
+from tests.support.waiting import wait_for
 
 #: Runs at once, three in ten of which are killed. ``TESTBED_RUNS=10`` is the long way.
 RUNS = int(os.environ.get("TESTBED_RUNS", "4"))

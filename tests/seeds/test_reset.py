@@ -15,7 +15,9 @@ from flask_testbed import Scenarios
 from flask_testbed.cli import seed as seed_commands
 from flask_testbed.postgres.connecting import without_secrets
 from flask_testbed.postgres.labels import Kind, Label
-from tests.support.fixtures import Outcome, Stock, Toys
+from tests.support.processes import Outcome
+from tests.support.servers import Stock
+from tests.support.toys import Toys
 
 SECRETS = {"password": "query-secret", "sslpassword": "key-secret"}
 
