@@ -167,3 +167,22 @@ def test_listeners() -> None:
 def test_types_that_write_by_an_expression() -> None:
     assert _compat.has_bind_expression(Shouted())
     assert not _compat.has_bind_expression(sa.Text())
+
+
+# SQLAlchemy's mock connection
+
+
+def test_the_statements_of_models_and_listeners_are_recorded() -> None:
+    metadata = sa.MetaData()
+    sa.Table("shelf", metadata, sa.Column("id", sa.Integer, primary_key=True))
+
+    @event.listens_for(metadata, "after_create")
+    def add(target: Any, connection: Any, **_: Any) -> None:
+        connection.execute(sa.text("SELECT 1"))
+        connection.exec_driver_sql("SELECT 2")
+
+    recorder = _compat.RecordingConnection()
+    metadata.create_all(recorder, checkfirst=False)
+
+    assert "CREATE TABLE shelf" in recorder.statements[0]
+    assert recorder.statements[1:] == ["SELECT 1", "SELECT 2"]
