@@ -55,7 +55,7 @@ class Seed:
     def release(self, owner: object) -> None:
         """Let sequences return an owner's numbers again."""
         if (randomness := _randomness()) is not None:
-            randomness.stream.reserved.pop(owner, None)
+            randomness.stream.release(owner)
 
     @property
     def is_used(self) -> bool:
