@@ -8,7 +8,179 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
+from weakref import ref
+
+import psycopg
+from psycopg import errors, pq
+from psycopg.adapt import AdaptersMap
+
+T = TypeVar("T")
+
+
+# psycopg
+
+
+class BorrowingConnection(psycopg.Connection[Any]):
+    """A connection whose libpq connection belongs to another one. psycopg 3.3.
+
+    psycopg offers no such thing: a connection closes the libpq connection that it was made with.
+    So the private attributes and methods that lead to it are overridden here, and what a subclass
+    needs of the others has a public name.
+
+    :param lender: the owner of the libpq connection at first; a subclass says who it is now.
+    :param parameters: those of :func:`psycopg.connect` that are not for the server.
+    """
+
+    def __init__(self, lender: psycopg.Connection[Any], parameters: dict[str, Any]) -> None:
+        super().__init__(lender.pgconn)
+        self._autocommit = bool(parameters.get("autocommit", False))
+        self.prepare_threshold = parameters.get("prepare_threshold", 5)
+        self.row_factory = parameters.get("row_factory") or self.row_factory
+        self.cursor_factory = parameters.get("cursor_factory") or self.cursor_factory
+        if parameters.get("context") is not None:
+            self._adapters = AdaptersMap(parameters["context"].adapters)
+
+    def __del__(self, *_: Any) -> None:
+        """Do nothing: closing the libpq connection here would end the transaction of the owner."""
+
+    @property
+    def lender(self) -> psycopg.Connection[Any]:
+        """The owner of the libpq connection. It is looked up each time, since it is replaced."""
+        raise NotImplementedError
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction of this connection is open."""
+        raise NotImplementedError
+
+    @property
+    def pgconn(self) -> pq.abc.PGconn:
+        """The libpq connection."""
+        return self.lender.pgconn
+
+    @pgconn.setter
+    def pgconn(self, value: pq.abc.PGconn) -> None:
+        pass
+
+    @property
+    def _prepared(self) -> Any:
+        return self.lender._prepared
+
+    @_prepared.setter
+    def _prepared(self, value: Any) -> None:
+        pass
+
+    @property
+    def closed(self) -> bool:
+        """Whether this connection was closed, or the libpq connection has been lost."""
+        return self._closed or super().closed
+
+    @property
+    def was_closed(self) -> bool:
+        """Whether this connection was closed, whatever has become of the libpq connection."""
+        return self._closed
+
+    @was_closed.setter
+    def was_closed(self, value: bool) -> None:
+        self._closed = value
+
+    @property
+    def in_block(self) -> bool:
+        """Whether a block of :meth:`transaction` is open."""
+        return bool(self._num_transactions)
+
+    def check_open(self) -> None:
+        """Refuse to go on if this connection was closed.
+
+        A libpq connection that is lost is reported elsewhere: SQLAlchemy would take the error from
+        here for one that it can recover from.
+        """
+        self._check_connection_ok()
+
+    def receive_notices(self) -> None:
+        """Have the notices of the server from now on handled by this connection."""
+        self.pgconn.notice_handler = partial(psycopg.Connection._notice_handler, ref(self))
+
+    def _check_connection_ok(self) -> None:
+        if self._closed:
+            raise errors.OperationalError("the connection is closed")
+
+    def _check_intrans_gen(self, attribute: str) -> Any:
+        if self.in_transaction:
+            raise errors.ProgrammingError(
+                f"can't change {attribute!r} now: connection in transaction status INTRANS"
+            )
+        yield from ()
+
+
+def forget_prepared(connection: psycopg.Connection[Any]) -> None:
+    """Forget what was prepared, as a rollback of psycopg's own does. psycopg 3.3."""
+    connection._prepared.clear()
+
+
+# Werkzeug
+
+
+def unproxied(proxy: T) -> T:
+    """Return the object that a proxy such as ``current_app`` stands for.
+
+    ``LocalProxy._get_current_object`` is documented, but type checkers do not see it. Werkzeug 3.1.
+    """
+    found: T = proxy._get_current_object()  # type: ignore[attr-defined]
+    return found
+
+
+# pytest
+#
+# It is not imported here: the extension works without it.
+
+
+def pytest_option(config: Any, name: str) -> Any:
+    """Return the value of a command-line option, also before pytest has read them all; else None.
+
+    `Config.known_args_namespace` is not documented. pytest 9.2.
+    """
+    early = getattr(config.known_args_namespace, name, None)
+    return getattr(config.option, name, early)
+
+
+def pytest_session(config: Any) -> Any:
+    """Return the `pytest.Session`, or None before it begins.
+
+    That it is registered as the plugin ``session`` is not documented. pytest 9.2.
+    """
+    return config.pluginmanager.get_plugin("session")
+
+
+def definition_in_use(request: Any, name: str) -> Any:
+    """Return the definition of the fixture that a request gets by a name. pytest 9.2."""
+    return request._get_active_fixturedef(name)
+
+
+def parameter_index(request: Any) -> int:
+    """Return the number of a fixture's parameter, 0 for a fixture without. pytest 9.2."""
+    index: int = getattr(request, "param_index", 0)
+    return index
+
+
+def fixture_value(definition: Any) -> Any:
+    """Return what a fixture has returned or yielded, or None if it has not been set up.
+
+    `FixtureDef.cached_result` is not documented. pytest 9.2.
+    """
+    return definition.cached_result[0] if definition.cached_result is not None else None
+
+
+def set_fixture_error(definition: Any, request: Any, error: BaseException) -> None:
+    """Raise an error for everything that asks for a fixture from now on.
+
+    `FixtureDef.cached_result` and `FixtureDef.cache_key` are not documented. pytest 9.2.
+    """
+    key = definition.cache_key(request)
+    definition.cached_result = (None, key, (error, error.__traceback__))
+
 
 # factory_boy
 #
@@ -109,3 +281,44 @@ def has_bind_expression(kind: Any) -> bool:
     """Return whether a type writes its values by an SQL expression. SQLAlchemy 2.0 and 2.1."""
     found: bool = kind._has_bind_expression
     return found
+
+
+# Python and SQLAlchemy's types and constraints, for scaffold
+
+
+def parse_regex(pattern: str) -> Any:
+    """Return the operations of a regular expression, and their operands. Python 3.11 to 3.14."""
+    import re
+
+    return re._parser.parse(pattern)  # type: ignore[attr-defined]
+
+
+def postgresql_variant(column_type: Any) -> Any:
+    """Return what `with_variant` made of a type for PostgreSQL. SQLAlchemy 2.0 and 2.1."""
+    return column_type._variant_mapping.get("postgresql", column_type)
+
+
+def enum_members(column_type: Any) -> dict[str, Any]:
+    """Return the members of a type's ``enum_class`` by what is stored. SQLAlchemy 2.0 and 2.1."""
+    members: dict[str, Any] = column_type._object_lookup
+    return members
+
+
+def belongs_to_type(constraint: Any) -> bool:
+    """Return whether a CHECK constraint was made by the type of a column.
+
+    `Boolean` and `Enum` make one if ``create_constraint`` is set. SQLAlchemy 2.0 and 2.1.
+    """
+    found: bool = constraint._type_bound
+    return found
+
+
+# factory_boy's sequences, for lint
+
+
+def sequence_counter(factory: Any) -> Any:
+    """Return the counter of a factory's sequence, which has a number ``seq``. factory_boy 3.3.
+
+    ``None`` before the factory has been called.
+    """
+    return factory._meta._counter

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 from factory.alchemy import SQLAlchemyModelFactory, SQLAlchemyOptions
+from flask import Flask, current_app
 from psycopg.pq import Format
 from sqlalchemy import event
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
@@ -18,6 +19,15 @@ from flask_testbed import _compat
 from flask_testbed.factories.base import BaseFactory
 from flask_testbed.factories.bulk.needs_objects import METHODS
 from flask_testbed.factories.options import FactoryOptions
+
+# Werkzeug
+
+
+def test_the_object_behind_a_proxy() -> None:
+    app = Flask("toy")
+    with app.app_context():
+        assert _compat.unproxied(current_app) is app
+
 
 # factory_boy
 

@@ -14,7 +14,7 @@ from ..application.databases import database_of
 from ..application.target import is_production
 from ..errors import RefusedError, SeedError
 from ..postgres.connecting import without_secrets
-from ..postgres.labels import Mark
+from ..postgres.labels import Label
 
 
 def check_reset(app: Flask) -> None:
@@ -50,7 +50,7 @@ def is_marked(db: SQLAlchemy) -> bool:
         " AND pg_catalog.pg_get_userbyid(datdba) = current_user"
     )
     with reachable(db), db.engine.connect() as connection:
-        return Mark.read(connection.scalar(comment)) is not None
+        return Label.read(connection.scalar(comment)) is not None
 
 
 @contextlib.contextmanager
