@@ -163,6 +163,14 @@ def test_the_dumper_of_arrays(value: list[Any]) -> None:
     assert loader.load(made) == value
 
 
+def test_the_dumper_of_arrays_refuses_what_is_no_rectangle() -> None:
+    dumper = _compat.array_dumper(psycopg.adapters.types["text"].oid, str.encode)
+
+    # Rows in bulk are sent as text then.
+    with pytest.raises(psycopg.DataError):
+        dumper.dump([["a", "b"], ["c"]])
+
+
 # SQLAlchemy's models, for rows in bulk
 
 
