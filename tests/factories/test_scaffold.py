@@ -289,7 +289,7 @@ def test_the_command_writes_a_new_file_and_never_over_another(
 
     assert first.status == 0, first.text
     assert "class TenantFactory(" in written
-    second.assert_says("is there already, and stays as it is")
+    second.assert_says("exists already and is not overwritten")
     assert file.read_text() == written
 
 
