@@ -16,8 +16,10 @@ from tests.support.paths import ROOT
 
 #: The packages and modules of the engine. Each may import those before it.
 ORDER = [
+    "_compat",
     "errors",
     "randomness",
+    "_compat",
     "embedded",
     "postgres",
     "isolation",
@@ -34,9 +36,21 @@ ORDER = [
 #: The same, within packages that have parts.
 ORDERS_WITHIN = {
     "isolation": ["mode", "statements", "commit", "rollback"],
-    "factories": ["declarations", "bulk", "base", "graph", "lint", "scaffold"],
-    "factories.bulk": ["chunks", "nodes", "copy"],
+    "factories": [
+        *("declarations", "sessions", "options", "bulk", "base", "registry"),
+        *("graph", "lint", "scaffold"),
+    ],
+    "factories.bulk": [
+        *("chunks", "nodes", "copy", "compile", "children", "needs_objects"),
+        *("maker", "create", "drafts"),
+    ],
+    "factories.bulk.chunks": [
+        *("values", "keys", "views", "steps", "entangled", "compiled", "chunk", "parent_rows"),
+    ],
+    "factories.bulk.nodes": ["drawn", "pooled", "reading", "row_by_row", "parents", "shared"],
+    "factories.bulk.copy": ["connection", "encode", "table", "storage", "batches"],
     "factories.scaffold": ["python", "constraints"],
+    "seeds": ["seed", "scenarios", "database", "tables", "playing"],
 }
 
 #: What an application needs for its tests alone.

@@ -30,19 +30,12 @@ from flask_testbed.embedded.server import EmbeddedServer
 from flask_testbed.errors import ServerError, SettingsError
 from flask_testbed.postgres.addresses import is_same_database
 from flask_testbed.postgres.connecting import connect, connect_parameters, shown
-from tests.cli.test_test_db import manage
-from tests.databases.test_template import MIGRATION, migrated, write_migrations
-from tests.support.fixtures import (
-    Project,
-    Stock,
-    Toys,
-    assert_no_password,
-    clear_away,
-    finish,
-    rough_folder,
-    toy_db,
-    wait_for,
-)
+from tests.support.migrations import MIGRATION, migrated, write_migrations
+from tests.support.processes import assert_no_password, finish
+from tests.support.projects import Project, write_manage
+from tests.support.servers import Stock, clear_away, rough_folder
+from tests.support.toys import Toys, toy_db
+from tests.support.waiting import wait_for
 
 
 @pytest.mark.parametrize(
@@ -459,7 +452,7 @@ def test_two_different_applications(project: Project, stock: Stock) -> None:
 def test_test_passes_the_status_of_pytest_and_leaves_nothing(
     project: Project, stock: Stock
 ) -> None:
-    manage(project)
+    write_manage(project)
     (project.root / "conftest.py").unlink()
     (project.root / "test_elsewhere.py").write_text("def test_it():\n    assert False\n")
     environment = {"DATABASE_URL": stock.url("own"), "FLASK_APP": "manage.py"}

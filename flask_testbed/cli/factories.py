@@ -15,12 +15,14 @@ from flask import Flask, current_app
 from flask.cli import AppGroup
 
 from ..errors import FactoryError
-from ..factories.base import EXTENSION, BaseFactory, FactoriesState, trait_names
+from ..factories.base import BaseFactory
 from ..factories.graph.graph import find_graph, mermaid
 from ..factories.graph.svg import svg
 from ..factories.lint.linter import Fault, LintReport, lint
+from ..factories.registry import FactoriesState, trait_names
 from ..factories.scaffold import find_models, scaffold
 from ..factories.scaffold.formatting import NOT_FORMATTED
+from ..factories.sessions import EXTENSION
 from .common import table
 
 

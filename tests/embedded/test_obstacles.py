@@ -15,8 +15,9 @@ import pytest
 from flask_testbed.embedded import folders
 from flask_testbed.embedded.server import EmbeddedServer
 from flask_testbed.errors import ServerError
-from tests.embedded.test_server import ask, is_up, start_user
-from tests.support.fixtures import clear_away, rough_folder, wait_for
+from tests.support.embedded import ask, is_up, start_user
+from tests.support.servers import clear_away, rough_folder
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def test_a_disk_that_is_full_is_one_sentence_and_takes_no_room(
     with pytest.raises(ServerError, match="No space left on device") as failed:
         server.start()
 
-    assert "Make room, or choose another place with FLASK_TESTBED_HOME" in str(failed.value)
+    assert "Free some space, or choose another folder with FLASK_TESTBED_HOME" in str(failed.value)
     assert "\n" not in str(failed.value)
     assert not list(place.rglob("PG_VERSION"))
 

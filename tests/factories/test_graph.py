@@ -20,8 +20,8 @@ from flask_testbed.factories import BaseFactory, Factories, RelatedBatch
 from flask_testbed.factories.graph.graph import Edge, find_graph, mermaid
 from flask_testbed.factories.graph.layout import lay_out
 from flask_testbed.factories.graph.svg import svg
-from tests.support.fixtures import Toys
 from tests.support.paths import ROOT
+from tests.support.toys import Toys
 
 M = TypeVar("M")
 SVG = "{http://www.w3.org/2000/svg}"

@@ -22,8 +22,9 @@ from flask_testbed.cli import factories as factory_commands
 from flask_testbed.errors import FactoryError
 from flask_testbed.factories import BaseFactory, Factories, KeyOf, Uuid
 from flask_testbed.factories.lint.linter import Fault, LintReport, lint
-from tests.support.fixtures import Stock, Toys
 from tests.support.paths import INSTANCE
+from tests.support.servers import Stock
+from tests.support.toys import Toys
 
 M = TypeVar("M")
 

@@ -21,8 +21,9 @@ from flask_testbed.factories.scaffold import find_models, scaffold
 from flask_testbed.randomness import frozen
 from tests.support import scaffold_models
 from tests.support.equivalence import ROWS, differences
-from tests.support.fixtures import Project, Toys
 from tests.support.paths import INSTANCE
+from tests.support.projects import Project
+from tests.support.toys import Toys
 
 MODELS = "tests.support.scaffold_models"
 

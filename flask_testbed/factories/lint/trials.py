@@ -15,7 +15,8 @@ from sqlalchemy.orm import ORMExecuteState, Session
 
 from ..._compat import sequence_counter
 from ...randomness import generator
-from ..base import BaseFactory, writing_to
+from ..base import BaseFactory
+from ..sessions import writing_to
 from .findings import ConstraintCatalog, Finding
 
 __all__ = ["FactoryCall", "Sampled", "Trials", "trials"]

@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy import inspect
 from sqlalchemy.orm import Mapper, configure_mappers
 
-from ..base import BaseFactory, Factories, trait_names
+from ..base import BaseFactory
+from ..registry import Factories, trait_names
 from .factory_class import class_source
 from .formatting import NOT_FORMATTED, formatted
 from .keys import concrete, parents

@@ -26,8 +26,8 @@ from flask_testbed.embedded.server import EmbeddedServer
 from flask_testbed.postgres.connecting import connect_parameters
 from flask_testbed.sandbox.names import Keeping
 from flask_testbed.sandbox.sandbox import Sandbox
-from tests.support.fixtures import add_tables
 from tests.support.paths import INSTANCE
+from tests.support.toys import add_tables
 
 
 class Base(DeclarativeBase):
@@ -354,8 +354,8 @@ def large(engine: Engine) -> list[str]:
     with engine.connect() as connection:
         found = connection.execute(
             sa.text(
-                "SELECT name FROM flask_testbed.filled WHERE noted AND name <> 'public.country'"
-                " ORDER BY 1"
+                "SELECT name FROM flask_testbed.restored_table"
+                " WHERE watched AND name <> 'public.country' ORDER BY 1"
             )
         )
         return list(found.scalars())
