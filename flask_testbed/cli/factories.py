@@ -29,7 +29,7 @@ from .common import table
 
 @click.group("factories", cls=AppGroup)
 def factories() -> None:
-    """List, check, draw and write factories.
+    """Look at the application's factories.
 
     \b
     Example:

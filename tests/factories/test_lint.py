@@ -223,7 +223,7 @@ class Counting(ThingFactory):
 
 
 ONLY_IN_SAMPLES = ["OnceInAThousand", "NowAndThenTheSame"]
-CLEAN = ["ParentFactory", "ThingFactory", "Committing"]
+CLEAN = ["ParentFactory", "ThingFactory", "Committing", "Counting"]
 
 
 @pytest.fixture(scope="module")

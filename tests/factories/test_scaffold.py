@@ -231,7 +231,7 @@ def test_existing_factories_are_used(
     # The factories that are loaded here must not stay in the registry.
     monkeypatch.setattr(made.factories, "_by_path", dict(made.factories._by_path))
     known = Factories()
-    known._add(made.CountryFactory)
+    known.register(made.CountryFactory)
 
     source = scaffold(find_models([f"{MODELS}:Person"]), known)
 
