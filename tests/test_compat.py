@@ -45,6 +45,8 @@ def test_the_parts_of_a_connection_that_borrows() -> None:
         _compat.forget_prepared(connection)
     finally:
         connection.close()
+
+
 # pytest
 
 
@@ -251,6 +253,8 @@ def test_the_statements_of_models_and_listeners_are_recorded() -> None:
 
     assert "CREATE TABLE shelf" in recorder.statements[0]
     assert recorder.statements[1:] == ["SELECT 1", "SELECT 2"]
+
+
 # Python and SQLAlchemy's types and constraints, for scaffold
 
 
