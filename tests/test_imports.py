@@ -16,6 +16,7 @@ from tests.support.paths import ROOT
 
 #: The packages and modules of the engine. Each may import those before it.
 ORDER = [
+    "_compat",
     "errors",
     "randomness",
     "embedded",
