@@ -17,7 +17,10 @@ from flask_testbed.databases.servers import cluster_of
 from flask_testbed.databases.test_database import TestDatabase
 from flask_testbed.errors import RefusedError
 from flask_testbed.postgres.addresses import is_same_database
-from tests.support.fixtures import Project, Stock, Toys, assert_no_password, words
+from tests.support.processes import assert_no_password, words
+from tests.support.projects import Project
+from tests.support.servers import Stock
+from tests.support.toys import Toys
 
 # Each test tries them all on one server: to make the victims is what takes the time.
 TOUCHING = [["create"], ["reset"], ["reset", "--force"], ["drop"], ["drop", "--force"]]
@@ -252,7 +255,7 @@ def test_the_commands_refuse_while_a_run_holds_the_database(stock: Stock, toys: 
     before = stock.marks()
 
     with closing(cluster_of(TestDatabase(app).target)) as run:
-        assert run.try_lock("own_test")
+        assert run.locks.try_lock("own_test")
         for command in CHANGING:
             outcome = toys.run(app, "test-db", *command)
             outcome.assert_says("Refused: a test run is using the database 'own_test'")

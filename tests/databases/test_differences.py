@@ -13,8 +13,9 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from flask_testbed.factories import BaseFactory, Factories
-from tests.databases.test_template import write_migrations
-from tests.support.fixtures import Stock, Toys
+from tests.support.migrations import write_migrations
+from tests.support.servers import Stock
+from tests.support.toys import Toys
 
 HEAD = """
     import sqlalchemy as sa

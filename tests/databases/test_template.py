@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 import signal
-import textwrap
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
-import flask_migrate
 import pytest
 from flask import Flask
 from sqlalchemy.engine import make_url
@@ -17,32 +15,16 @@ from sqlalchemy.engine import make_url
 from flask_testbed.application.databases import database_of
 from flask_testbed.application.schema import find_schema
 from flask_testbed.application.target import target_of
-from flask_testbed.databases import template
-from flask_testbed.postgres.cluster import TEMPLATE, UNFINISHED, Cluster, Mark
+from flask_testbed.databases.template import Template
+from flask_testbed.postgres.cluster import Cluster
+from flask_testbed.postgres.labels import TEMPLATE, UNFINISHED, Kind, Label
 from flask_testbed.sandbox.sandbox import Sandbox
-from tests.support.fixtures import Project, Stock, Toys, finish, toy_db, wait_for
-
-ENV = """
-    from alembic import context
-    from flask import current_app
-
-    db = current_app.extensions["migrate"].db
-    with db.engine.connect() as connection:
-        context.configure(connection=connection, target_metadata=db.metadata)
-        with context.begin_transaction():
-            context.run_migrations()
-"""
-
-MIGRATION = """
-    import sqlalchemy as sa
-    from alembic import op
-
-    revision = "1"
-    down_revision = None
-
-    def upgrade():
-        op.create_table("shelf", sa.Column("id", sa.Integer, primary_key=True))
-"""
+from tests.support.migrations import MIGRATION, migrated, write_migrations
+from tests.support.processes import finish
+from tests.support.projects import Project
+from tests.support.servers import Stock
+from tests.support.toys import Toys, toy_db
+from tests.support.waiting import wait_for
 
 #: A migration that says when it is in the middle, and takes its time.
 SLOW = """
@@ -50,13 +32,6 @@ SLOW = """
         pathlib.Path("in-the-middle").touch()
         time.sleep(60)
 """
-
-
-def write_migrations(folder: Path, migration: str = MIGRATION) -> None:
-    (folder / "versions").mkdir(parents=True, exist_ok=True)
-    (folder / "alembic.ini").write_text("[alembic]\n")
-    (folder / "env.py").write_text(textwrap.dedent(ENV))
-    (folder / "versions" / "1_shelf.py").write_text(textwrap.dedent(migration))
 
 
 @pytest.fixture
@@ -67,20 +42,14 @@ def migrations(tmp_path: Path) -> Path:
     return folder
 
 
-def migrated(toys: Toys, uri: str, migrations: Path) -> Flask:
-    app = toys.app(uri)
-    flask_migrate.Migrate(app, app.extensions["sqlalchemy"], directory=str(migrations))
-    return app
-
-
 def fingerprint(app: Flask) -> str:
     return find_schema(database_of(app)).fingerprint
 
 
-def mark_of(stock: Stock, name: str = "own_test") -> Mark:
-    mark = Mark.read(stock.marks()[name])
-    assert mark is not None
-    return mark
+def label_of(stock: Stock, name: str = "own_test") -> Label:
+    label = Label.read(stock.marks()[name])
+    assert label is not None
+    return label
 
 
 def cluster(stock: Stock, role: str = "boss") -> Cluster:
@@ -186,35 +155,59 @@ def test_what_is_interrupted_while_it_is_built_is_mended(
     assert stock.databases() == sorted([*before, "own_test"])
 
 
+def test_each_event_is_logged(stock: Stock, toys: Toys, caplog: pytest.LogCaptureFixture) -> None:
+    app = toys.app(stock.url("own"))
+    caplog.set_level("DEBUG", logger="flask_testbed")
+
+    for command in ("create", "snapshot save one", "snapshot restore one", "drop", "prune"):
+        outcome = toys.run(app, "test-db", *command.split())
+        assert outcome.status == 0, outcome.text
+
+    said = "\n".join(caplog.messages)
+    for event in (
+        rf"created template database '{TEMPLATE}\w+' from None in \d\.\d{{3}} s",
+        rf"built <Template {TEMPLATE}\w+, built from models> in \d\.\d{{3}} s",
+        rf"created kept database 'own_test' from '{TEMPLATE}\w+' in",
+        rf"dropped database '{TEMPLATE}\w+' in \d\.\d{{3}} s",
+        r"saved the snapshot 'one' of 'own_test'",
+        r"restored the snapshot 'one' of 'own_test'",
+        r"dropped database 'own_test' in \d\.\d{3} s",
+    ):
+        assert re.search(event, said), said
+    assert stock.password not in said
+
+
+def test_a_template_that_exists_is_used_again(
+    stock: Stock, toys: Toys, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = toys.app(stock.url("own"))
+    schema = find_schema(database_of(app))
+    with closing(cluster(stock)) as one, closing(cluster(stock)) as two:
+        with Template(one, schema).held() as built:
+            caplog.set_level("DEBUG", logger="flask_testbed")
+            with Template(two, schema).held() as found:
+                assert found.name == built.name
+                assert found.label == built.label
+            assert built.name in stock.databases()
+        assert built.name not in stock.databases()
+
+    assert f"found the template {built.name}" in caplog.messages
+
+
 # Databases
 
 
-def test_a_mark_is_read_as_it_was_written() -> None:
-    mark = Mark.make("run", "0123")
-
-    assert Mark.read(str(mark)) == mark
-    assert str(mark).startswith("flask-testbed: ")
-    assert re.fullmatch(r"\S+@\S+, process \d+", mark.made_by)
-
-
-@pytest.mark.parametrize(
-    "comment", [None, "", "hello", "flask-testbed: ", "flask-testbed: {}", "flask-testbed: 7"]
-)
-def test_another_comment_is_no_mark(comment: str | None) -> None:
-    assert Mark.read(comment) is None
-
-
-def test_a_database_gets_its_name_and_its_mark_at_the_end(stock: Stock) -> None:
+def test_a_database_gets_its_name_and_its_label_at_the_end(stock: Stock) -> None:
     before = stock.databases()
     with closing(cluster(stock)) as server:
-        with server.making("x_test", Mark.make("run", "0")) as unfinished:
+        with server.creating("x_test", Label.create(Kind.RUN, "0")) as unfinished:
             assert unfinished.startswith(UNFINISHED)
             assert server.find("x_test") is None
             assert stock.marks()[unfinished] == ""
         found = server.find("x_test")
 
     assert found is not None
-    assert found.mark is not None
+    assert found.label is not None
     assert found.owner == "boss"
     assert stock.databases() == sorted([*before, "x_test"])
 
@@ -225,7 +218,7 @@ def test_what_fails_while_it_is_made_is_absent(stock: Stock, error: type[BaseExc
     with (
         closing(cluster(stock)) as server,
         pytest.raises(error),
-        server.making("x_test", Mark.make("run", "0")),
+        server.creating("x_test", Label.create(Kind.RUN, "0")),
     ):
         raise error
 
@@ -236,7 +229,7 @@ def test_what_is_being_made_is_not_a_leftover(stock: Stock) -> None:
     with (
         closing(cluster(stock)) as maker,
         closing(cluster(stock)) as cleaner,
-        maker.making("x_test", Mark.make("run", "0")) as unfinished,
+        maker.creating("x_test", Label.create(Kind.RUN, "0")) as unfinished,
     ):
         cleaner.drop_unfinished()
         assert unfinished in stock.databases()
@@ -259,63 +252,61 @@ def test_only_unfinished_databases_of_ones_own_are_leftovers(stock: Stock) -> No
 def test_a_template_takes_no_connections(toys: Toys, stock: Stock) -> None:
     with closing(cluster(stock)) as server:
         name = TEMPLATE + "0" * 16
-        with server.making(name, Mark.make("template", "0")):
+        with server.creating(name, Label.create(Kind.TEMPLATE, "0")):
             pass
         assert stock.rows(
             "SELECT datallowconn FROM pg_database WHERE datname = %s", "postgres", name
         ) == [False]
-        server.clone(name, "x_test", Mark.make("kept", "0"))
+        server.clone(name, "x_test", Label.create(Kind.KEPT, "0"))
 
-    assert mark_of(stock, "x_test").kind == "kept"
+    assert label_of(stock, "x_test").kind == Kind.KEPT
 
 
 def test_a_lock_is_free_when_its_holder_is_gone(stock: Stock) -> None:
     with closing(cluster(stock)) as one, closing(cluster(stock)) as two:
-        assert one.try_lock("x_test")
-        assert not two.try_lock("x_test")
-        assert two.is_locked("x_test")
-        assert not two.is_locked("y_test")
+        assert one.locks.try_lock("x_test")
+        assert not two.locks.try_lock("x_test")
+        assert two.locks.is_locked("x_test")
+        assert not two.locks.is_locked("y_test")
         stock.rows("SELECT pg_terminate_backend(%s)", "postgres", one.connection.info.backend_pid)
         end = time.monotonic() + 10
-        while not two.try_lock("x_test"):
+        while not two.locks.try_lock("x_test"):
             assert time.monotonic() < end
 
 
 def test_who_made_a_database_and_for_whom(stock: Stock, toys: Toys) -> None:
     toys.run(toys.app(stock.url("own", "maker")), "test-db", "create")
 
-    mark = mark_of(stock)
+    label = label_of(stock)
 
-    assert mark.kind == "kept"
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", mark.made_at)
+    assert label.kind == Kind.KEPT
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", label.made_at)
     assert stock.rows(
         "SELECT rolname FROM pg_database d JOIN pg_roles r ON r.oid = datdba"
         " WHERE datname = 'own_test'"
     ) == ["maker"]
 
 
-def test_who_looked_before_a_template_was_there_does_not_wait_for_its_users(
+def test_a_process_that_waited_for_the_template_does_not_wait_for_its_users(
     stock: Stock, toys: Toys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The users hold it as long as their run lasts."""
+    """They hold the template for as long as their run lasts."""
     app = toys.app(stock.url("own"))
-    database = database_of(app)
-    schema = find_schema(database)
-    url = make_url(stock.url("own"))
-    with closing(Cluster(url, "x")) as first, closing(Cluster(url, "x")) as second:
-        held = template.hold_template(database, first, schema)
-        name = held.name
-        second.connection.execute("SET lock_timeout = '1s'")
-        looks = iter([None, held])
-        monkeypatch.setattr(template, "_find", lambda *_: next(looks))
+    schema = find_schema(database_of(app))
+    with closing(cluster(stock)) as one, closing(cluster(stock)) as two:
+        first, second = Template(one, schema), Template(two, schema)
+        with first.held() as built, ExitStack() as later:
+            two.connection.execute("SET lock_timeout = '1s'")
+            # The second process has looked before the first one had built it.
+            found = iter([None, two.find(first.name)])
+            monkeypatch.setattr(two, "find", lambda _: next(found))
 
-        assert template.hold_template(database, second, schema) is held
+            assert later.enter_context(second.held()).name == built.name
 
-        monkeypatch.undo()
-        template.release_template(first, name, keep=False)
-        assert second.find(name) is not None
-        template.release_template(second, name, keep=False)
-        assert second.find(name) is None
+            monkeypatch.undo()
+            later.pop_all().close()
+            assert one.find(first.name) is not None
+        assert one.find(first.name) is None
 
 
 def test_a_run_keeps_its_name_also_while_nobody_is_connected(stock: Stock, toys: Toys) -> None:
@@ -323,7 +314,7 @@ def test_a_run_keeps_its_name_also_while_nobody_is_connected(stock: Stock, toys:
     database = database_of(app)
     before = stock.databases()
     with closing(Cluster(make_url(stock.url("own")), "x")) as other:
-        assert other.try_lock("own_test")
+        assert other.locks.try_lock("own_test")
         sandbox = Sandbox(database, target_of(database))
         sandbox.redirect(database)
         try:

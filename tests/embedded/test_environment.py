@@ -13,9 +13,10 @@ from flask_testbed.application.routes import redirect
 from flask_testbed.embedded.server import EmbeddedServer
 from flask_testbed.errors import ServerError
 from flask_testbed.postgres.addresses import is_same_database
-from flask_testbed.postgres.administrator import Administrator
 from flask_testbed.postgres.connecting import connect
-from tests.support.fixtures import Project, Stock, clear_away, rough_folder
+from flask_testbed.postgres.server import Server
+from tests.support.projects import Project
+from tests.support.servers import Stock, clear_away, rough_folder
 
 #: What a person may have set for another server, or by mistake.
 HARMFUL = {
@@ -175,7 +176,7 @@ def test_another_server_in_the_place_of_the_embedded_one_is_noticed(
     server: EmbeddedServer, tmp_path: Path
 ) -> None:
     other = EmbeddedServer(tmp_path / "other", "development")
-    with closing(Administrator(other.url("postgres"), "x", server)) as administrator:
+    with closing(Server(other.url("postgres"), "x", server)) as administrator:
         other.start()
         try:
             with pytest.raises(ServerError, match="is not the embedded one of"):

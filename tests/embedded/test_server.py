@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import stat
@@ -11,31 +12,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
-import psycopg
 import pytest
 
-from flask_testbed.embedded import folders, programs
-from flask_testbed.embedded import server as embedded
+from flask_testbed.embedded import folders, places, programs
 from flask_testbed.embedded.server import EmbeddedServer
 from flask_testbed.errors import ServerError
-from tests.support.fixtures import clear_away, rough_folder, wait_for
-
-#: Uses a server until its input ends; says so when it is up.
-USER = """
-import sys
-from pathlib import Path
-from flask_testbed.embedded import EmbeddedServer
-server = EmbeddedServer(Path(sys.argv[1]), "test")
-server.start()
-print("up", flush=True)
-sys.stdin.read()
-"""
-
+from tests.support.embedded import USER, ask, is_up, start_user, wait_until_up
+from tests.support.processes import Python
+from tests.support.servers import clear_away, rough_folder
+from tests.support.waiting import PATIENCE, wait_for
 
 #: Becomes an ordinary user once all is imported, which they might not be able to read.
 AS_NOBODY = """
 import os, pwd, sys
 from flask_testbed.embedded import EmbeddedServer, programs
+from flask_testbed.postgres.connecting import connect
 programs.version(), programs.package()
 os.chdir("/")
 sys.executable = sys.argv[2]
@@ -71,11 +62,6 @@ def server(cluster: Path, environment: pytest.MonkeyPatch) -> Iterator[EmbeddedS
     wait_for(lambda: not is_up(made), "the server to stop")
 
 
-def is_up(server: EmbeddedServer) -> bool:
-    """Whether it has not been stopped in an orderly way."""
-    return (server.data / "postmaster.pid").exists()
-
-
 def postmaster(server: EmbeddedServer) -> psutil.Process:
     pid = int((server.data / "postmaster.pid").read_text().split()[0])
     return psutil.Process(pid)
@@ -90,28 +76,6 @@ def keeper(server: EmbeddedServer) -> psutil.Process:
     ]
     assert len(found) == 1
     return found[0]
-
-
-def ask(server: EmbeddedServer, statement: str = "SELECT 42") -> object:
-    url = server.url("postgres").set(drivername="postgresql")
-    with psycopg.connect(url.render_as_string()) as connection:
-        row = connection.execute(statement).fetchone()
-    assert row is not None
-    return row[0]
-
-
-def start_user(server: EmbeddedServer) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", USER, str(server.instance)]
-    return subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-
-
-def wait_until_up(user: subprocess.Popen[str]) -> None:
-    assert user.stdout is not None
-    assert user.stderr is not None
-    if user.stdout.readline() != "up\n":
-        pytest.fail(user.stderr.read())
 
 
 def test_it_starts_at_first_use_and_stops_with_its_last_user(server: EmbeddedServer) -> None:
@@ -134,22 +98,39 @@ def test_it_starts_at_first_use_and_stops_with_its_last_user(server: EmbeddedSer
     wait_for(lambda: not is_up(server), "the server to stop")
 
 
-def test_two_processes_that_start_it_at_once_share_it(server: EmbeddedServer) -> None:
-    users = [start_user(server) for _ in range(3)]
+def test_it_logs_what_it_does_and_shows_its_state(
+    server: EmbeddedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "flask_testbed.embedded")
+
+    server.start()
+    assert repr(server) == f"<EmbeddedServer for test in {str(server.home)!r}, started>"
+    server.release()
+
+    assert repr(server) == f"<EmbeddedServer for test in {str(server.home)!r}, released>"
+    started, *others = [message for message in caplog.messages if "created" not in message]
+    assert started.startswith("started PostgreSQL ")
+    assert others == [f"using {server.home}", f"released {server.home}"]
+
+
+def test_two_processes_that_start_it_at_once_share_it(
+    server: EmbeddedServer, python: Python
+) -> None:
+    users = [start_user(python, server.instance) for _ in range(3)]
     for user in users:
         wait_until_up(user)
     first = postmaster(server).pid
 
     for user in users[:2]:
-        user.communicate(timeout=20)
+        user.communicate(timeout=PATIENCE)
     server.start()
     assert postmaster(server).pid == first
-    users[2].communicate(timeout=20)
+    users[2].communicate(timeout=PATIENCE)
     assert ask(server) == 42
 
 
-def test_it_stops_when_its_last_user_is_killed(server: EmbeddedServer) -> None:
-    user = start_user(server)
+def test_it_stops_when_its_last_user_is_killed(server: EmbeddedServer, python: Python) -> None:
+    user = start_user(python, server.instance)
     wait_until_up(user)
     assert ask(server) == 42
 
@@ -167,7 +148,7 @@ def test_a_server_whose_keeper_was_killed_is_adopted(server: EmbeddedServer) -> 
     before = postmaster(server).pid
     killed = keeper(server)
     killed.kill()
-    wait_for(lambda: not server._is_kept(), "the keeper's lock to be free")
+    wait_for(lambda: not server._has_keeper(), "the keeper's lock to be free")
     server.release()
 
     server.start()
@@ -208,9 +189,9 @@ def memory(environment: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder where servers for tests are, as they are in memory."""
     folder = rough_folder()
     environment.delenv("FLASK_TESTBED_HOME")
-    for module in (embedded, folders):
+    for module in (folders, places):
         environment.setattr(module, "MEMORY", folder)
-    environment.setattr(embedded, "MEMORY_NEEDED", 0)
+    environment.setattr(places, "MEMORY_NEEDED", 0)
     yield folder
     clear_away(folder)
 
@@ -239,7 +220,7 @@ def test_a_server_in_memory_goes_with_its_project(memory: Path, tmp_path: Path) 
         assert (used.data / "ours").exists()
         assert ask(used) == 42
         used.release()
-        wait_for(lambda: new.drop_abandoned() == [used.home], "the server to stop")
+        wait_for(lambda: new.drop_leftovers() == [used.home], "the server to stop")
         assert not used.home.exists()
         assert (there.data / "ours").exists()
     finally:
@@ -253,7 +234,7 @@ def test_the_server_of_an_installed_application_is_not_without_a_project(tmp_pat
     server.start()
     server.release()
     wait_for(lambda: not is_up(server), "the server to stop")
-    assert server.drop_abandoned() == []
+    assert server.drop_leftovers() == []
 
 
 def test_nothing_is_made_before_it_starts(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -277,7 +258,7 @@ def test_no_permission_of_other_folders_is_changed(
     environment.delenv("FLASK_TESTBED_HOME")
     # As root another place is taken, since the server's account cannot reach this one.
     system = rough_folder()
-    for module in (embedded, programs):
+    for module in (places, programs):
         environment.setattr(module, "SYSTEM", system / "system")
     instance = tmp_path / ("long" * 20) / ("path" * 20) / "instance"
     instance.parent.mkdir(parents=True)
@@ -306,7 +287,7 @@ def test_a_path_that_is_too_long_for_a_socket(environment: pytest.MonkeyPatch) -
     assert len(str(server.home)) > 150
     try:
         server.start()
-        assert len(os.fsencode(server.sockets / ".s.PGSQL.5432")) <= embedded.LONGEST_SOCKET
+        assert len(os.fsencode(server.sockets / ".s.PGSQL.5432")) <= places.LONGEST_SOCKET
         assert ask(server) == 42
     finally:
         server.release()
@@ -361,7 +342,7 @@ def test_an_ordinary_user_has_a_server_too(environment: pytest.MonkeyPatch) -> N
     # Any Python that they can run will do for the keeper; it needs the standard library alone.
     pythons = [Path(sys.executable).resolve(), Path("/usr/bin/python3")]
     python = next((path for path in pythons if path.exists() and reachable(path)), None)
-    if python is None or not reachable(Path(embedded.__file__)):
+    if python is None or not reachable(Path(places.__file__)):
         pytest.skip("an ordinary user cannot reach this environment")
     home = rough_folder()
     shutil.chown(home, "nobody")
@@ -380,7 +361,7 @@ def test_an_ordinary_user_has_a_server_too(environment: pytest.MonkeyPatch) -> N
         assert postmaster(server).username() == "nobody"
         assert stat.S_IMODE(server.home.stat().st_mode) == 0o700
     finally:
-        user.communicate(timeout=20)
+        user.communicate(timeout=PATIENCE)
         clear_away(home)
 
 

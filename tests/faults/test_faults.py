@@ -6,11 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.matrix import FAULTS, MOMENTS, on_stock, suffer
-from tests.support.fixtures import Stock, Toys
+from tests.faults.faults import FAULTS
+from tests.faults.matrix import suffer
+from tests.faults.moments import MOMENTS
+from tests.faults.scene import on_stock
+from tests.support.processes import Python
+from tests.support.servers import Stock
 
 SOME = [
-    ("template: tables made, unmarked", "no connection left"),
+    ("template: tables made, no label", "no connection left"),
     ("create: clone copied", "SIGKILL"),
     ("create: template held", "the name is taken"),
     ("reset: both are there", "backends ended"),
@@ -20,14 +24,15 @@ SOME = [
 ]
 
 
+@pytest.mark.usefixtures("toys")
 @pytest.mark.parametrize(("moment", "fault"), SOME)
 def test_nothing_is_lost_half_made_or_left(
-    stock: Stock, toys: Toys, tmp_path: Path, moment: str, fault: str
+    stock: Stock, python: Python, tmp_path: Path, moment: str, fault: str
 ) -> None:
     (when,) = (one for one in MOMENTS if one.name == moment)
     (what,) = (one for one in FAULTS if one.name == fault)
 
-    suffer(on_stock(stock, tmp_path), when, what)
+    suffer(on_stock(stock, tmp_path, python), when, what)
 
 
 def test_there_are_many_combinations() -> None:

@@ -6,7 +6,9 @@ import re
 
 import pytest
 
-from tests.support.fixtures import Outcome, Project, Stock
+from tests.support.processes import Outcome
+from tests.support.projects import Project
+from tests.support.servers import Stock
 
 TESTS = """
     import pytest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.fixtures import Project
+from tests.support.projects import Project
 
 # In rollback mode now() stands still: that tells which mode a test is in.
 TESTS = """

@@ -7,7 +7,10 @@ import signal
 import textwrap
 from pathlib import Path
 
-from tests.support.fixtures import Project, Stock, finish, wait_for
+from tests.support.processes import finish
+from tests.support.projects import Project
+from tests.support.servers import Stock
+from tests.support.waiting import wait_for
 
 #: A test that commits, and one that would see it.
 ISOLATED = """

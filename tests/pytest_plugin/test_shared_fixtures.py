@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.fixtures import Project, Stock
+from tests.support.projects import Project
+from tests.support.servers import Stock
 
 MODELS = """
     from __future__ import annotations

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.fixtures import Project, Stock
+from tests.support.projects import Project
+from tests.support.servers import Stock
 
 APP = """
     from flask import Flask

@@ -16,14 +16,14 @@ from ..statements import effects_of
 
 
 class SessionChanges:
-    """The connections whose sessions were changed since they were made."""
+    """The connections to a test database whose sessions were changed since they were made."""
 
     def __init__(self) -> None:
         self._changed: WeakSet[psycopg.Connection[Any]] = WeakSet()
         self._cursor_classes: dict[type[Any], type[Any]] = {}
 
     def __repr__(self) -> str:
-        return f"<SessionChanges of {len(self._changed)} connections>"
+        return f"<SessionChanges: {len(self._changed)} connections>"
 
     def __bool__(self) -> bool:
         """Whether a session was changed."""
@@ -44,7 +44,7 @@ class SessionChanges:
         parameters["cursor_factory"] = self._cursor_classes[wanted]
 
     def forget(self, connection: psycopg.Connection[Any]) -> bool:
-        """Take the session of a connection as unchanged from now on; return whether it was not."""
+        """Return whether a session was changed, and take it for unchanged from now on."""
         changed = connection in self._changed
         self._changed.discard(connection)
         return changed

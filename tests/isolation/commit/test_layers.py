@@ -26,8 +26,8 @@ from flask_testbed.embedded.server import EmbeddedServer
 from flask_testbed.postgres.connecting import connect_parameters
 from flask_testbed.sandbox.names import Keeping
 from flask_testbed.sandbox.sandbox import Sandbox
-from tests.support.fixtures import add_tables
 from tests.support.paths import INSTANCE
+from tests.support.toys import add_tables
 
 
 class Base(DeclarativeBase):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.fixtures import Project
+from tests.support.projects import Project
 
 # What another process commits is not undone by a rollback.
 TESTS = """

@@ -28,8 +28,9 @@ from flask_testbed.isolation.commit.install import install
 from flask_testbed.postgres.cluster import Cluster
 from flask_testbed.postgres.connecting import connect_parameters
 from flask_testbed.sandbox.sandbox import Sandbox
-from tests.support.fixtures import Stock, add_tables
 from tests.support.paths import INSTANCE
+from tests.support.servers import Stock
+from tests.support.toys import add_tables
 
 PACKAGE = Path(isolation.__file__).parent
 
