@@ -14,6 +14,7 @@ import click
 from flask import Flask, current_app
 from flask.cli import AppGroup
 
+from .._compat import unproxied
 from ..errors import FactoryError
 from ..factories.base import BaseFactory
 from ..factories.graph.graph import find_graph, mermaid
@@ -87,7 +88,7 @@ def lint_factories(
       flask factories lint
       flask factories lint UserFactory --samples 10000
     """
-    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # a proxy
+    app: Flask = unproxied(current_app)
     report = lint(
         app,
         names,

@@ -38,14 +38,14 @@ OTHERS_PATIENCE = 10
 
 
 class ProcessDatabase:
-    """A clone of a template, under a name that nobody else uses meanwhile.
+    """A clone of a template, under a name that no other process uses as long as it exists.
 
     Constructing it creates the database.
 
     :param app_database: the database of the application whose schema it has.
-    :param target: where it is, and its name.
-    :param worker: of pytest-xdist, empty in a run of one process.
-    :param keeping: what outlives the process.
+    :param target: the server, and the name that its name begins with.
+    :param worker: name of the worker of pytest-xdist, empty in a run of one process.
+    :param keeping: whether it outlives the process.
     :raises TestbedError: it cannot or must not be created; nothing is left of it.
     """
 
@@ -63,7 +63,7 @@ class ProcessDatabase:
         self.layers = Layers(self)
         self.horizons = Horizons()
         self._claims = Claims(self.cluster, target, worker, keeping)
-        # Released in the reverse order: the template, then the server.
+        # Released in reverse order: the template, then the server.
         self._held = ExitStack()
         self._held.callback(self.cluster.close)
         self._resetter: Connection | None = None
@@ -158,11 +158,11 @@ class ProcessDatabase:
     # Copies and clones
 
     def copy(self) -> str:
-        """Make a template of it as it is now; returns its name.
+        """Create a copy of the database as it is now, to be cloned, and return its name.
 
-        Under a name of this run, so that it goes even if the run is killed.
+        It has a name of this run, so that it is dropped even if the run is killed.
 
-        :raises DatabaseError: somebody is connected.
+        :raises DatabaseError: a connection to the database is open.
         """
         self.disconnect()
         name = self._claims.take_another()
@@ -170,26 +170,29 @@ class ProcessDatabase:
         return name
 
     def drop_copy(self, name: str) -> None:
-        """Drop what :meth:`copy` has made."""
+        """Drop a database that :meth:`copy` has created."""
         self.cluster.drop(name)
         self.cluster.locks.unlock(name)
 
     def replace(self, template: str | None) -> None:
-        """Have a clone in its place; ``None``: of the first template."""
+        """Replace the database by a clone.
+
+        :param template: name of the database to clone; None for the template of the schema.
+        """
         self.disconnect()
         self.cluster.drop(self.name)
         self._clone(template or self._template.name)
 
-    def keep_copy(self, source: AnyConnection, label: str) -> URL:
-        """Have a database with the rows that a connection sees. It stays when the run ends.
+    def keep_copy(self, source: AnyConnection, title: str) -> URL:
+        """Create a database with the rows that a connection sees. It is kept when the run ends.
 
-        :param label: what it is a copy of, for a person.
-        :raises TestbedError: it cannot be made.
+        :param title: name of the test whose database it shows.
+        :raises TestbedError: it cannot be created.
         """
         name = self._claims.take_another()
         with (
             self.cluster.creating(
-                name, self._label(Kind.LEFT, title=label), self._template.name
+                name, self._label(Kind.LEFT, title=title), self._template.name
             ) as unfinished,
             closing(self.cluster.connect(unfinished)) as target,
         ):
@@ -215,9 +218,9 @@ class ProcessDatabase:
     # The end
 
     def close(self) -> URL | None:
-        """Drop it, unless it is to be kept, and give everything back.
+        """Drop the database, unless it is to be kept, and close all connections.
 
-        :returns: the URL of a database that is kept.
+        :returns: the URL of the database if it is kept.
         """
         with ExitStack() as last:
             last.callback(self._held.close)
