@@ -1,6 +1,6 @@
-"""The development face of the application: with test databases, factories and seeds.
+"""The application for development, with test databases, factories and seeds.
 
-``flask`` uses it (see ``.flaskenv``), and so does ``python manage.py``: the same commands.
+Both ``flask`` (see ``.flaskenv``) and ``python manage.py`` use it, with the same commands.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ testbed = Testbed()
 
 
 def create_app(config: Mapping[str, Any] | None = None) -> Flask:
-    """Make the application, with the commands of the testbed.
+    """Create the application with the testbed's commands.
 
-    Without ``DATABASE_URL`` it gets an embedded server of its own, except in production.
+    If ``DATABASE_URL`` is not set, its database is on an embedded server, except in production.
 
-    :param config: settings that come before those of the environment.
+    :param config: settings that take precedence over those of the environment.
     """
     settings = dict(config or {})
     if not os.environ.get("DATABASE_URL") and os.environ.get("APP_ENV") != "production":
         settings.setdefault("SQLALCHEMY_DATABASE_URI", development_url(ROOT / "instance", "app"))
-    made = application.create_app(settings)
-    testbed.init_app(made)
-    factories.init_app(made, db)
-    scenarios.init_app(made)
-    return made
+    created = application.create_app(settings)
+    testbed.init_app(created)
+    factories.init_app(created, db)
+    scenarios.init_app(created)
+    return created
 
 
 cli = FlaskGroup(name="manage.py", create_app=create_app, help="Manage the application.")

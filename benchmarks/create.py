@@ -18,7 +18,8 @@ import click
 from benchmarks.measure import Timings, interleave, milliseconds, show
 from flask_testbed.databases.servers import cluster_of
 from flask_testbed.databases.test_database import TestDatabase
-from flask_testbed.postgres.cluster import TEMPLATE, Cluster
+from flask_testbed.postgres.cluster import Cluster
+from flask_testbed.postgres.labels import TEMPLATE
 
 #: As many tables as the other benchmarks use.
 TABLES = 15

@@ -1,6 +1,6 @@
 """Real PostgreSQL for every test of a Flask application.
 
-PYTEST_DONT_REWRITE: ``manage.py test`` starts pytest where this is imported already.
+PYTEST_DONT_REWRITE: the command ``test`` starts pytest after this package was imported.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from .factories import Factories
     from .seeds import Scenarios, Seed
 
-# Looked up at first use: the pytest plugin is loaded in every run, also where no factory is used,
-# and factory_boy with Faker takes as long to import as a dozen tests.
+# Names are imported at first use. Every run of pytest loads this package, and not every run uses
+# factories; to import factory_boy and Faker takes as long as a dozen tests.
 _HOMES = {
     "BulkError": "errors",
     "DatabaseError": "errors",

@@ -1,4 +1,4 @@
-"""What can go wrong, by kind. Every message says what is wrong and what to do next."""
+"""The errors of the testbed. Each message says what is wrong and what to do next."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import click
 
 
 class TestbedError(click.ClickException):
-    """Anything that the testbed refuses or fails to do.
+    """The testbed refuses or fails to do something. All its errors inherit from this class.
 
-    A command, or whatever loads the application for one, prints the message and exits with
-    status 1.
+    Flask's commands print the message and exit with status 1.
     """
 
-    # pytest would otherwise take a name that begins with "Test" for a test class.
+    # pytest would otherwise collect a class whose name begins with "Test".
     __test__ = False
 
 
@@ -29,22 +28,26 @@ class DatabaseError(TestbedError):
 
 
 class RefusedError(TestbedError):
-    """A rule protects the database: nothing was touched."""
+    """A rule protects the database. Nothing was changed."""
 
 
 class IsolationError(TestbedError):
-    """A test did something after which its database cannot be put back."""
+    """A test did something that cannot be undone, or that its isolation mode does not support."""
 
 
 class FactoryError(TestbedError):
-    """A factory is used where it cannot work."""
+    """A factory is used in a way or in a place in which it cannot work."""
 
 
 class BulkError(FactoryError):
-    """Rows cannot be made in bulk, or the database has refused one of them: none was kept.
+    """Rows cannot be created in bulk, or the database has refused one of them. None was kept.
 
-    Where the database has said so, ``row`` is the number of the row, from 0, in the call, and
-    ``table``, ``column`` and ``constraint`` are names; else they are None.
+    :ivar row: the index of the refused row in the call, from 0.
+    :ivar table: the name of its table.
+    :ivar column: the name of the column that the database refused.
+    :ivar constraint: the name of the violated constraint.
+
+    Each attribute is None if the database did not report it.
     """
 
     def __init__(
@@ -64,14 +67,14 @@ class BulkError(FactoryError):
 
 
 class SeedError(TestbedError):
-    """A scenario cannot be played: nothing was written."""
+    """A scenario cannot be played. Nothing was written."""
 
 
 class NotEmptyError(SeedError):
-    """A scenario cannot be played, because there are rows already where it would write."""
+    """A scenario cannot be played, because a table that it fills already holds rows."""
 
 
 class TestbedWarning(UserWarning):
-    """A test left something behind that had to be cleared away for the next one."""
+    """A test left a transaction open, and the testbed has ended it."""
 
     __test__ = False

@@ -1,4 +1,4 @@
-"""The Flask extension: commands, and the embedded servers of an application."""
+"""The Flask extension, which adds commands to an application and defines its templates."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .databases.development import DevelopmentDatabase
 
 F = TypeVar("F", bound=Hook)
 
-# factory_boy and Faker take as long to import as a dozen tests.
+# These import factory_boy and Faker, which takes as long as a dozen tests.
 _DEFERRED = [
     DeferredGroup("seed", "seed", "Fill the application's database with a believable data set."),
     DeferredGroup("factories", "factories", "Look at the application's factories."),
@@ -33,12 +33,12 @@ class Testbed:
         testbed = Testbed()
         testbed.init_app(app)
 
-    :param app: initialise this application at once.
-    :param extensions: extensions of PostgreSQL that are installed before the schema is made,
-        by name (``"citext"``).
-    :param depends_on: further files and folders that migrations or hooks read, as they are seen
-        from the application's root path; a change in them makes a new template.
-    :raises SettingsError: an extension's name cannot be one.
+    :param app: the application to initialise; without it, call :meth:`init_app`.
+    :param extensions: names of PostgreSQL extensions, such as ``"citext"``, that are created in
+        each test database before the schema.
+    :param depends_on: files and folders that migrations or hooks read, relative to the
+        application's root path. When they change, the template is built again.
+    :raises SettingsError: one of ``extensions`` is not a valid name.
     """
 
     __test__ = False
@@ -56,7 +56,7 @@ class Testbed:
             self.init_app(app)
 
     def template_hook(self, function: F) -> F:
-        """Have a function add to each test database: functions, triggers, reference rows.
+        """Register a function that adds to each test database: functions, triggers or rows.
 
         .. code-block:: python
 
@@ -64,10 +64,10 @@ class Testbed:
             def countries(session):
                 session.add(Country(code="AT"))
 
-        It is called after the schema was made, once for each template, in an application
-        context, with the application's session, and what it did is committed. A change in its
-        module makes a new template. The application's database on its embedded development
-        server gets the same, when it is made.
+        The function is called once for each template, after the schema was created. It gets the
+        application's session, in an application context, and its transaction is committed. When
+        its module changes, the template is built again. It is also called when the application's
+        own database is created on the embedded development server.
         """
         self._hooks.functions.append(function)
         return function
@@ -75,15 +75,17 @@ class Testbed:
     def init_app(self, app: Flask) -> None:
         """Add the commands ``test-db``, ``seed``, ``factories`` and ``test`` to an application.
 
-        Call it after ``db.init_app(app)``. Connects to nothing. If the application's own
-        database is on its embedded server (:func:`.development_url`), that server is started,
-        and the database made and migrated, when the application first connects.
+        Call it after ``db.init_app(app)``. It does not connect to a database. If the
+        application's own database is on an embedded server (:func:`.development_url`), the first
+        connection starts that server, and creates and migrates the database.
 
-        These keys of the configuration, or of the environment, are used: ``TEST_DATABASE_URL``;
-        ``ENVIRONMENT``, since nothing is destroyed where that is ``"production"``.
+        These keys of the application's configuration, or variables of the environment, are used:
 
-        :raises SettingsError: the application has no Flask-SQLAlchemy, or is not for PostgreSQL
-            through psycopg 3.
+        - ``TEST_DATABASE_URL``, the URL of the test database;
+        - ``ENVIRONMENT``. If it is ``"production"``, no database is dropped or emptied.
+
+        :raises SettingsError: the application has no Flask-SQLAlchemy, or an engine of it is not
+            for PostgreSQL through psycopg 3.
         """
         databases = databases_of(app)
         set_hooks(app, self._hooks)

@@ -1,7 +1,7 @@
-"""Where generated values come from: one random stream for the process, and one idea of now.
+"""The source of generated values: one random stream for the process, and the present moment.
 
-The stream is not ``factory.random.randgen``. Other plugins (pytest-randomly) set that one back to
-one state before each phase of each test, after which it would give the same keys again.
+The stream is not ``factory.random.randgen``. Other plugins (pytest-randomly) reset that generator
+before each phase of each test, after which it would give the same keys again.
 
 Importing this module imports neither factory_boy nor Faker.
 """
@@ -14,48 +14,56 @@ import uuid
 from collections.abc import Iterator
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 __all__ = ["drawing_from", "frozen", "generator", "now", "random_uuid", "reseed", "spread"]
 
 
 class Stream:
-    """The random stream of this process; there is one, as Faker and factory_boy have one each."""
+    """The random stream of this process. There is one; Faker and factory_boy have one each, too."""
 
     def __init__(self) -> None:
         self._random = random.Random()
         self._pending: int | str | None = None
-        #: How often the stream was reseeded. What counts or iterates starts over when it moves.
+        #: Number of times the stream was reseeded. Sequences and iterators start over with each.
         self.epoch = 0
-        #: The iterators (by ``id``) that were already sent back to their start in this epoch.
-        self.restarted: set[int] = set()
-        #: The first numbers that sequences may give, by whom they were reserved for and by counter.
-        self.reserved: dict[object, dict[object, int]] = {}
+        #: The iterators (by ``id``) that were reset in this epoch.
+        self._restarted: set[int] = set()
+        #: The first free number of each sequence after the reserved ones, by owner and by counter.
+        self._reserved: dict[object, dict[object, int]] = {}
+        #: The owners whose numbers are being reserved, innermost last.
         self._reserving: list[object] = []
 
     def reseed(self, seed: int | str) -> None:
-        """Begin again from ``seed`` at the next use; until then, this costs nothing."""
+        """Start over from ``seed`` at the next use."""
         self._pending = seed
         self.epoch += 1
-        self.restarted.clear()
+        self._restarted.clear()
 
     def fresh(self) -> random.Random:
-        """The generator, in the state that the last `reseed` asked for."""
+        """Return the generator, after it was seeded as the last `reseed` asked for."""
         if self._pending is not None:
             seed, self._pending = self._pending, None
             self._random.seed(f"{seed}/testbed")
             _reseed_libraries(seed)
         return self._random
 
+    def restart(self, iterator: Any) -> None:
+        """Reset a ``factory.Iterator``, once in each epoch: several factories may share it."""
+        if id(iterator) not in self._restarted:
+            self._restarted.add(id(iterator))
+            iterator.reset()
+
     def exchange(self, other: random.Random) -> random.Random:
-        """Draw from ``other`` from now on; gives what was drawn from before."""
+        """Replace the generator by another, and return the former one."""
         before, self._random = self.fresh(), other
         return before
 
     @contextlib.contextmanager
     def reserving(self, owner: object) -> Iterator[None]:
-        """Inside, the numbers that sequences give are ``owner``'s, and nobody else gets them.
+        """Reserve the numbers that sequences give inside the ``with`` block, until `release`.
 
-        It is in rows that outlive the test.
+        They are in rows that outlive a test. A sequence that starts over begins after them.
         """
         self._reserving.append(owner)
         try:
@@ -64,21 +72,25 @@ class Stream:
             self._reserving.remove(owner)
 
     def note(self, counter: object, number: int) -> None:
-        """Hear of a number that a sequence gives."""
+        """Take note of a number that a sequence gives."""
         if self._reserving:
-            self.reserved.setdefault(self._reserving[-1], {})[counter] = number + 1
+            self._reserved.setdefault(self._reserving[-1], {})[counter] = number + 1
 
     def first(self, counter: object) -> int | None:
-        """The number from which a sequence starts over; ``None``: from its own beginning."""
-        if not self.reserved:
+        """Return the number from which a sequence starts over, or None: from its own start."""
+        if not self._reserved:
             return None
-        return max((numbers.get(counter, 0) for numbers in self.reserved.values()), default=None)
+        return max(numbers.get(counter, 0) for numbers in self._reserved.values())
+
+    def release(self, owner: object) -> None:
+        """Release the numbers that were reserved for ``owner``."""
+        self._reserved.pop(owner, None)
 
 
 def _reseed_libraries(seed: int | str) -> None:
-    """Give factory_boy and Faker a stream each; their own function gives both the same one.
+    """Seed factory_boy and Faker differently.
 
-    Two equal streams make columns that rise and fall together.
+    ``factory.random.reseed_random`` gives both the same stream, and their columns correlate.
     """
     import faker.generator
     from factory.random import randgen
@@ -93,26 +105,26 @@ _frozen_at: ContextVar[datetime | None] = ContextVar("flask_testbed_frozen_at", 
 
 
 def reseed(seed: int | str) -> None:
-    """Make all that factories generate from here on a function of ``seed``.
+    """Make everything that factories generate from here on a function of ``seed``.
 
-    Takes effect at the next use of a factory: the random values (the engine's, factory_boy's and
-    Faker's), every sequence and every ``factory.Iterator`` begin anew. Safe to call before each
-    test, also before those that never use a factory: it takes less than a microsecond.
+    At the next use of a factory, the random values (the engine's, factory_boy's and Faker's), every
+    sequence and every ``factory.Iterator`` start over. A call takes less than a microsecond, so
+    that it can precede each test, also those that use no factory.
     """
     stream.reseed(seed)
 
 
 def generator() -> random.Random:
-    """The random generator behind the engine's declarations, seeded by `reseed`."""
+    """Return the random generator of the engine's declarations, which `reseed` seeds."""
     return stream.fresh()
 
 
 @contextlib.contextmanager
 def drawing_from(name: str) -> Iterator[None]:
-    """Inside, everything random comes from streams that are a function of ``name`` alone.
+    """Draw random values inside the ``with`` block from streams that depend on ``name`` alone.
 
-    That is the engine's generator, factory_boy's and Faker's. They go on from where they stood
-    afterwards, so that what is drawn inside changes nothing of what is drawn later.
+    This concerns the engine's generator, factory_boy's and Faker's. Afterwards they continue from
+    their former states: values that are drawn later do not depend on the block.
     """
     import faker.generator
     from factory.random import randgen
@@ -129,12 +141,12 @@ def drawing_from(name: str) -> Iterator[None]:
 
 
 def random_uuid() -> uuid.UUID:
-    """A random (version 4) UUID, the same under the same seed."""
+    """Return a random (version 4) UUID, the same under the same seed."""
     return uuid.UUID(int=generator().getrandbits(128), version=4)
 
 
 def spread(least: timedelta, most: timedelta | None = None) -> timedelta:
-    """A random span between two others, to the millisecond; ``least`` if ``most`` is None."""
+    """Return a random span between two, in whole milliseconds; ``least`` if ``most`` is None."""
     if most is None:
         return least
     millisecond = timedelta(milliseconds=1)
@@ -142,15 +154,15 @@ def spread(least: timedelta, most: timedelta | None = None) -> timedelta:
 
 
 def now() -> datetime:
-    """The present moment, in UTC: the real one, or the one that `frozen` sets."""
+    """Return the present moment in UTC, or the moment that `frozen` sets."""
     return _frozen_at.get() or datetime.now(UTC)
 
 
 @contextlib.contextmanager
 def frozen(moment: datetime) -> Iterator[None]:
-    """Inside, `now` is ``moment``, so that what is generated does not depend on the day.
+    """Let `now` return ``moment`` inside the ``with`` block.
 
-    Raises `ValueError` if ``moment`` has no time zone.
+    :raises ValueError: ``moment`` has no time zone.
     """
     if moment.tzinfo is None:
         raise ValueError(f"The moment {moment!r} has no time zone; give it one, such as UTC.")

@@ -447,6 +447,20 @@ def test_every_option_of_the_plugin_is_named(page: Path, heading: str) -> None:
     assert named == set(plugin_options())
 
 
+def test_the_internals_name_every_package() -> None:
+    packages = {
+        str(file.parent.relative_to(ENGINE)) + "/"
+        for file in ENGINE.rglob("*/__init__.py")
+        if len(file.relative_to(ENGINE).parts) == 2 or "isolation" in str(file)
+    }
+    table = rows(section(ROOT / "docs/internals.md", "## The packages"))
+    named = {span for row in table for span in SPAN.findall(row[0]) if span.endswith("/")}
+    assert packages <= named
+    for row in table:
+        package, begin = SPAN.findall(row[0])[0], SPAN.findall(row[2])
+        assert (ENGINE / package / begin[0]).exists() if begin else (ENGINE / package).exists()
+
+
 def names_in(text: str) -> set[str]:
     """The names in the first column of a table, without their parameters."""
     cells = [span for row in rows(text) for span in SPAN.findall(row[0])]

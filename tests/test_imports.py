@@ -16,6 +16,7 @@ from tests.support.paths import ROOT
 
 #: The packages and modules of the engine. Each may import those before it.
 ORDER = [
+    "_compat",
     "errors",
     "randomness",
     "embedded",
@@ -34,9 +35,21 @@ ORDER = [
 #: The same, within packages that have parts.
 ORDERS_WITHIN = {
     "isolation": ["mode", "statements", "commit", "rollback"],
-    "factories": ["declarations", "bulk", "base", "graph", "lint", "scaffold"],
-    "factories.bulk": ["chunks", "nodes", "copy"],
+    "factories": [
+        *("declarations", "sessions", "options", "bulk", "base", "registry"),
+        *("graph", "lint", "scaffold"),
+    ],
+    "factories.bulk": [
+        *("chunks", "nodes", "copy", "compile", "children", "needs_objects"),
+        *("maker", "create", "drafts"),
+    ],
+    "factories.bulk.chunks": [
+        *("values", "keys", "views", "steps", "entangled", "compiled", "chunk", "parent_rows"),
+    ],
+    "factories.bulk.nodes": ["drawn", "pooled", "reading", "row_by_row", "parents", "shared"],
+    "factories.bulk.copy": ["connection", "encode", "table", "storage", "batches"],
     "factories.scaffold": ["python", "constraints"],
+    "seeds": ["seed", "scenarios", "database", "tables", "playing"],
 }
 
 #: What an application needs for its tests alone.
@@ -245,3 +258,34 @@ def test_the_extension_imports_no_factory_library_before_it_is_needed() -> None:
 def test_what_is_imported_late_says_the_same_of_itself() -> None:
     for late in extension._DEFERRED:
         assert late.short_help == late.group.get_short_help_str(200)
+
+
+def private_members(path: Path) -> Iterator[str]:
+    """The members with a leading underscore that a file uses of something else than its own."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            names = [alias.name for alias in node.names]
+            yield from (f"import {name}" for name in names if is_private(name))
+        elif isinstance(node, ast.Attribute) and is_private(node.attr):
+            owner = ast.unparse(node.value)
+            if owner not in {"self", "cls", "super()"}:
+                yield f"{owner}.{node.attr}"
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.endswith("__") and name not in PUBLIC_ANYWAY
+
+
+#: Documented names that begin with an underscore.
+PUBLIC_ANYWAY = {"_compat", "_exit", "_getframe", "_meta", "_replace", "_asdict"}
+
+
+def test_private_members_are_used_by_their_owner_alone() -> None:
+    """Those of other libraries are in one module, which has a test for each."""
+    found = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in files("flask_testbed")
+        if path.name != "_compat.py"
+        for name in private_members(path)
+    ]
+    assert found == []

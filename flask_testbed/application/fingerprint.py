@@ -1,4 +1,4 @@
-"""Files that decide what is in a template: found, and made into one hash."""
+"""Find the files on which a template depends, and hash them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ _INSTALLED = {"site-packages", "dist-packages"}
 
 
 def files_below(folders: Iterable[Path]) -> list[Path]:
-    """Every file in some folders, and the files among them, but for what Python has compiled."""
+    """Return all files in folders, except those that Python has compiled.
+
+    :param folders: paths of folders, or of single files.
+    """
     found = {path for folder in folders for path in (folder, *folder.rglob("*"))}
     return sorted(path for path in found if path.is_file() and "__pycache__" not in path.parts)
 
 
 def hash_files(paths: Iterable[Path], base: Path) -> str:
-    """A hash of the names, as they are seen from a folder, and of the contents of files."""
+    """Return a hash of the names, relative to a folder, and contents of files."""
     digest = hashlib.sha256()
     for path in paths:
         name = path.relative_to(base) if path.is_relative_to(base) else path
@@ -32,27 +35,27 @@ def hash_files(paths: Iterable[Path], base: Path) -> str:
 
 
 def imported_by(paths: Iterable[Path]) -> list[Path]:
-    """The modules of the project that Python files import, but not what those import in turn.
+    """Return the project's modules that Python files import directly.
 
-    What is installed does not count. Nothing is imported.
+    Installed packages do not count. Nothing is imported.
     """
     found: set[Path] = set()
     for path in paths:
         if path.suffix == ".py":
             source = path.read_bytes()
             tops = {name.decode() for name in _IMPORTED.findall(source)}
-            # To parse takes much longer, and most files import nothing of the project's.
+            # Parsing takes much longer, and most files import nothing of the project.
             if any(_root(top) for top in tops - sys.stdlib_module_names):
                 found |= {file for name in _names(source) for file in _files_of(name)}
     return sorted(found)
 
 
 def _names(source: bytes) -> Iterator[str]:
-    """The dotted names that a file imports; the last part may be no module."""
+    """Return the dotted names that a file imports; the last part may be a module or not."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):
-        return  # whoever runs it will say so
+        return  # running the file will report it
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -61,6 +64,7 @@ def _names(source: bytes) -> Iterator[str]:
 
 
 def _files_of(name: str) -> Iterator[Path]:
+    """Return the files that are executed when a dotted name is imported."""
     top, *parts = name.split(".")
     root = _root(top)
     if root is None:
@@ -74,7 +78,7 @@ def _files_of(name: str) -> Iterator[Path]:
 
 
 def _root(top: str) -> Path | None:
-    """The file of a top-level module or package, if it is the project's own."""
+    """Return the file of a top-level module or package, or None if it is not the project's."""
     try:
         spec: ModuleSpec | None = find_spec(top)
     except (ImportError, ValueError):
@@ -82,5 +86,5 @@ def _root(top: str) -> Path | None:
     if spec is None or not spec.has_location or spec.origin is None:
         return None
     path = Path(spec.origin)
-    of_python = path.is_relative_to(Path(ast.__file__).parent)
-    return None if of_python or _INSTALLED & set(path.parts) else path
+    is_stdlib = path.is_relative_to(Path(ast.__file__).parent)
+    return None if is_stdlib or _INSTALLED & set(path.parts) else path

@@ -1,7 +1,7 @@
-"""What may be destroyed: the rules that need no look at the server.
+"""Which databases may be destroyed: the rules that need no connection.
 
-A database may be dropped, reset or overwritten only if all of these hold, and
-:meth:`.database.Cluster.check_mark` finds the engine's mark on it or a person has confirmed.
+A database may be dropped, reset or overwritten only if all of these rules allow it, and if
+:meth:`.Cluster.check_label` finds the testbed's label on it or a person has confirmed.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from ..errors import RefusedError
 from ..postgres.addresses import is_same_database
 from .target import DISPOSABLE, Target
 
+#: Databases that every server has.
 SYSTEM = {"postgres", "template0", "template1"}
 
 _WAY_OUT = (
@@ -19,9 +20,9 @@ _WAY_OUT = (
 
 
 def check_target(target: Target, name: str | None = None) -> None:
-    """Refuse a database that may not be destroyed, by its name and place alone.
+    """Refuse a database that must not be destroyed, by its name and address alone.
 
-    :param name: one of the target's databases, by default the target itself.
+    :param name: name of one of the target's databases; by default the target's own.
     :raises RefusedError: names the database, the rule and the way out.
     """
     name = target.name if name is None else name

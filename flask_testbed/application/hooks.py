@@ -1,4 +1,4 @@
-"""What an application adds to each template: extensions, and whatever its hooks do."""
+"""What an application adds to its templates: extensions, and template hooks."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ _KEY = "flask_testbed_hooks"
 _EXTENSION = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 Hook = Callable[["Session | scoped_session[Any]"], object]
-"""Gets the application's session, within an application context; its work is committed."""
+"""Called with the application's session, in an application context; its work is committed."""
 
 
 @dataclass
 class Hooks:
-    """An application's additions. Extensions come before the schema, hooks after it."""
+    """The additions of an application. Extensions come before the tables, hooks after them."""
 
     extensions: list[str] = field(default_factory=list)
     functions: list[Hook] = field(default_factory=list)
     files: list[str | Path] = field(default_factory=list)
-    """What migrations and hooks read: a template depends on it."""
+    """Files and folders that migrations and hooks read."""
 
     def check(self) -> None:
-        """Refuse what is no name of an extension.
+        """Check the names of the extensions.
 
-        :raises SettingsError: quotes it.
+        :raises SettingsError: quotes an invalid name.
         """
         for name in self.extensions:
             if not _EXTENSION.fullmatch(name):
@@ -46,16 +46,16 @@ class Hooks:
                 )
 
     def fingerprint(self, root: Path) -> str:
-        """Changes with any of the additions, and with the modules in which hooks are.
+        """Return a hash that changes with the additions, and with the modules of the hooks.
 
-        A hook calls functions beside it, so the file counts, not only the function.
+        A hook may call other functions of its module, so the whole file counts.
 
-        :param root: the folder from which relative files are seen.
-        :raises SettingsError: a file is not there.
+        :param root: the folder to which relative paths of files are relative.
+        :raises SettingsError: a file does not exist.
         """
         parts = [*self.extensions, hash_files(self._files(root), root)]
         for function in self.functions:
-            parts += [function.__module__, function.__qualname__, _source(function)]
+            parts += [describe(function), _source(function)]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     def _files(self, root: Path) -> list[Path]:
@@ -64,49 +64,48 @@ class Hooks:
             if not path.exists():
                 raise SettingsError(
                     f"There is no {str(path)!r}, which Testbed(depends_on=…) names. Give a path"
-                    f" as it is seen from {root}."
+                    f" relative to {root}."
                 )
         return files_below(paths)
 
 
 def hooks_of(app: Flask) -> Hooks:
-    """The additions of an application; none, if it has no :class:`.Testbed`."""
+    """Return the additions of an application: none if it has no :class:`.Testbed`."""
     hooks: Hooks = app.extensions.get(_KEY) or Hooks()
     return hooks
 
 
 def set_hooks(app: Flask, hooks: Hooks) -> None:
-    """Give an application its additions. Those that come later count as well."""
+    """Set the additions of an application. Hooks that are added to them later count as well."""
     app.extensions[_KEY] = hooks
 
 
 def add_extensions(session: scoped_session[Any], hooks: Hooks) -> None:
-    """Install the extensions into a database that has no schema yet."""
+    """Install the extensions in a database that has no tables yet."""
     for name in hooks.extensions:
         session.execute(text(f'CREATE EXTENSION IF NOT EXISTS "{name}" CASCADE'))
     session.commit()
 
 
-def run_hooks(session: scoped_session[Any], hooks: Hooks) -> None:
-    """Run the hooks on a database that has its schema, one transaction each."""
-    for function in hooks.functions:
-        function(session)
-        session.commit()
+def run_hook(session: scoped_session[Any], hook: Hook) -> None:
+    """Run a hook in a transaction of its own, in a database that has its tables."""
+    hook(session)
+    session.commit()
 
 
-def describe(function: Hook) -> str:
-    """A hook by its name and place, for a message."""
-    return f"{function.__module__}.{function.__qualname__}"
+def describe(hook: Hook) -> str:
+    """Return the qualified name of a hook, for a message."""
+    return f"{hook.__module__}.{hook.__qualname__}"
 
 
-def _source(function: Hook) -> str:
-    """The text of the module in which a function is, or all that there is of it."""
+def _source(hook: Hook) -> str:
+    """Return the source of the module of a hook, else its own source or code."""
     try:
-        path = inspect.getsourcefile(inspect.unwrap(function))
+        path = inspect.getsourcefile(inspect.unwrap(hook))
         if path is not None and Path(path).is_file():
             return Path(path).read_text()
-        return inspect.getsource(function)
+        return inspect.getsource(hook)
     except (OSError, TypeError):
-        # From a terminal, or made by exec(): its code is what is known.
-        code = getattr(function, "__code__", None)
-        return repr(function) if code is None else f"{code.co_code!r}{code.co_consts!r}"
+        # A function that was typed at a prompt, or created by exec(), has no source.
+        code = getattr(hook, "__code__", None)
+        return repr(hook) if code is None else f"{code.co_code!r}{code.co_consts!r}"

@@ -1,4 +1,4 @@
-"""Logging, kept as it is while migrations run."""
+"""Keep the configuration of logging while migrations run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def logging_kept() -> Iterator[None]:
-    """Keep the logging as it is: Alembic's env.py configures it for a command of its own."""
+    """Disable messages up to INFO, and restore the configuration of logging in the end.
+
+    Alembic's ``env.py`` usually configures logging, as is right for a command of its own.
+    """
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     loggers = [log for log in root.manager.loggerDict.values() if isinstance(log, logging.Logger)]

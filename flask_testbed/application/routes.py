@@ -18,7 +18,7 @@ from typing import Any
 
 from sqlalchemy.engine import URL, Engine
 
-from ..embedded.parameters import shield
+from ..embedded.parameters import ignore_environment
 from ..errors import SettingsError
 from ..isolation.mode import Mode
 from ..postgres.connecting import connect_parameters
@@ -206,7 +206,7 @@ def redirect(parameters: dict[str, Any], own: URL, url: URL) -> None:
     for key in (*connect_parameters(own), "hostaddr", "host", "port", "service"):
         parameters.pop(key, None)
     parameters.update(connect_parameters(url))
-    shield(parameters)
+    ignore_environment(parameters)
 
 
 def place_in(parameters: dict[str, Any]) -> dict[str, Any]:

@@ -1,10 +1,10 @@
-"""Where test databases live, and what they are called.
+"""Where the test database of an application is, and its name.
 
 The first of these that is set decides:
 
 1. ``TEST_DATABASE_URL``, from the environment or the application's configuration;
 2. the server of the application's own ``SQLALCHEMY_DATABASE_URI``, the name plus ``_test``;
-3. an embedded server of the project's own.
+3. the project's embedded server.
 """
 
 from __future__ import annotations
@@ -22,22 +22,23 @@ from sqlalchemy.exc import ArgumentError
 
 from ..embedded.server import EmbeddedServer
 from ..errors import SettingsError
+from ..postgres.server import MAINTENANCE
 from .databases import AppDatabase
 
 SUFFIX = "_test"
 
-#: What follows a test database's name in those of concurrent runs and of workers, as a pattern.
+#: Pattern of what is appended to the name in concurrent runs and in workers.
 NAMES_OF_RUNS = r"(_\d+)?(_gw\d+)?"
 
-#: The names that a database must have to be dropped or reset.
+#: Names of databases that may be dropped or reset.
 DISPOSABLE = re.compile(f".+{SUFFIX}{NAMES_OF_RUNS}")
 
-#: PostgreSQL keeps 63 bytes of a name (https://www.postgresql.org/docs/current/limits.html);
-#: the longest thing appended to one is ``_99_gw999``, for a worker of a concurrent run.
+#: PostgreSQL keeps 63 bytes of a name (https://www.postgresql.org/docs/current/limits.html), and
+#: up to nine are appended for a worker of a concurrent run: ``_99_gw999``.
 LONGEST_NAME = 63 - len("_99_gw999")
 
-#: What libpq would take from the query of a URL in place of what stands before it.
-_DECIDED_BEFORE = {"dbname", "user", "password", "hostaddr", "service", "servicefile"}
+#: Parameters that libpq would take from the query of a URL rather than from the rest of it.
+_NOT_IN_QUERY = {"dbname", "user", "password", "hostaddr", "service", "servicefile"}
 
 _ACCEPTED_DRIVERS = {"postgres", "postgresql", "postgresql+psycopg"}
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -45,39 +46,43 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 @dataclass(frozen=True)
 class Target:
-    """The test database that an application gets, before anything is connected to."""
+    """Where the test database of an application is. Finding it connects to nothing."""
 
     url: URL
-    """Where it is. For the embedded server, only the database's name counts."""
+    """URL of the test database. For the embedded server, only the name counts."""
 
     source: str
-    """The setting that decided, as a user would look for it."""
+    """Name of the setting that decided, for messages."""
 
     embedded: bool
-    """Whether it lives on the project's embedded server."""
+    """Whether the test database is on the project's embedded server."""
 
     own: URL | None
-    """The application's own database, which nothing here may ever touch."""
+    """URL of the application's own database, which must never be touched."""
 
     instance: Path
-    """The application's instance folder: the identity of its embedded servers."""
+    """The application's instance folder, which identifies its embedded servers."""
 
     production: bool
-    """Whether the application runs in production configuration, where nothing is destroyed."""
+    """Whether the application runs in production, where nothing is destroyed."""
+
+    maintenance: str = MAINTENANCE
+    """Name of the database in which locks are held on an external server."""
 
     @property
     def name(self) -> str:
-        """The test database's name."""
+        """Name of the test database."""
         return str(self.url.database)
 
 
 def parse_url(text: str | URL, setting: str) -> URL:
-    """Read a database URL as one for psycopg 3.
+    """Return a database URL for psycopg 3.
 
-    :param text: ``postgres://``, ``postgresql://`` or ``postgresql+psycopg://`` and the rest.
+    :param text: a URL that begins with ``postgres://``, ``postgresql://`` or
+        ``postgresql+psycopg://``.
     :param setting: where it was found, for the message.
-    :raises SettingsError: it is malformed, names another driver or database, or no database.
-        The message never repeats the URL, which may hold a password.
+    :raises SettingsError: it is malformed, is for another driver, or names no database. The
+        message does not contain the URL, which may hold a password.
     """
     try:
         url = make_url(text)
@@ -98,9 +103,9 @@ def parse_url(text: str | URL, setting: str) -> URL:
 
 
 def _check_query(url: URL, setting: str) -> None:
-    """Refuse a query that would lead elsewhere than the URL says."""
+    """Refuse a query that overrides the rest of the URL."""
     twice = {key for key in ("host", "port") if getattr(url, key) and key in url.query}
-    if wrong := sorted((_DECIDED_BEFORE & url.query.keys()) | twice):
+    if wrong := sorted((_NOT_IN_QUERY & url.query.keys()) | twice):
         raise SettingsError(
             f"{setting} has {', '.join(wrong)} in its query, where it decides over what stands"
             " before. Write it as postgresql://user:password@host:5432/name_test."
@@ -108,10 +113,9 @@ def _check_query(url: URL, setting: str) -> None:
 
 
 def check_name(name: str, setting: str) -> str:
-    """Return a database name that can be used as it is, everywhere.
+    """Return a database name if it needs no quoting anywhere.
 
-    :raises SettingsError: it is too long once a worker's suffix is added, or holds
-        characters that need quoting.
+    :raises SettingsError: it does, or it is too long for the suffix of a worker.
     """
     if len(name.encode()) > LONGEST_NAME:
         raise SettingsError(
@@ -133,15 +137,13 @@ def find_target(
     environ: Mapping[str, str] = os.environ,
     bind: str | None = None,
 ) -> Target:
-    """Decide where the test database of an application is.
-
-    Connects to nothing.
+    """Decide where the test database of an application is. Connects to nothing.
 
     :param app: the application.
-    :param own_uri: the application's own database, or ``None`` if that is the embedded
-        development server's.
-    :param bind: the key of another database of the application's, in ``SQLALCHEMY_BINDS``.
-    :raises SettingsError: a setting that decides cannot be used.
+    :param own_uri: URL of the application's own database, or None if that is on the embedded
+        development server.
+    :param bind: key of the database in ``SQLALCHEMY_BINDS``; None for the default database.
+    :raises SettingsError: a setting cannot be used.
     """
     configured: Any = environ.get("TEST_DATABASE_URL") or app.config.get("TEST_DATABASE_URL")
     own = _own_url(own_uri)
@@ -154,7 +156,7 @@ def find_target(
         url = URL.create("postgresql+psycopg", database=f"{slug(app.name)}{SUFFIX}")
         source = "the embedded server"
     if bind is not None and (configured or own is None):
-        # What says where the default database is says it for this one too.
+        # The URL or name is that of the default database.
         name = str(url.database).removesuffix(SUFFIX)
         url = url.set(database=f"{name}_{slug(bind)}{SUFFIX}")
     check_name(str(url.database), source)
@@ -165,11 +167,27 @@ def find_target(
         own=own,
         instance=Path(app.instance_path),
         production=is_production(app, environ),
+        maintenance=_find_maintenance(app, environ),
     )
 
 
+def _find_maintenance(app: Flask, environ: Mapping[str, str]) -> str:
+    """Return the name of the maintenance database.
+
+    :raises SettingsError: locks cannot be held in it.
+    """
+    setting = "TEST_DATABASE_MAINTENANCE"
+    name = str(environ.get(setting) or app.config.get(setting) or MAINTENANCE)
+    if name in {"template0", "template1"} or DISPOSABLE.fullmatch(name):
+        raise SettingsError(
+            f"{setting} names {name!r}. Name a database that stays and is not a template: a"
+            " connection to it is kept while tests run, and would forbid to drop or clone it."
+        )
+    return name
+
+
 def is_production(app: Flask, environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether the application says that it runs in production.
+    """Return whether the application runs in production.
 
     It does with ``ENVIRONMENT = "production"`` in its configuration, or in the environment
     with ``APP_ENV``, ``FLASK_ENV`` or ``ENVIRONMENT``.
@@ -180,34 +198,27 @@ def is_production(app: Flask, environ: Mapping[str, str] = os.environ) -> bool:
 
 
 def slug(name: str) -> str:
-    """Make a database name of an application's name."""
+    """Return a database name for an application's name."""
     return re.sub(r"[^a-z0-9_]+", "_", name.lower()).strip("_")[:40] or "app"
 
 
 def _own_url(uri: str | URL | None) -> URL | None:
-    """Read the application's own URL, if it is one of PostgreSQL, with whatever driver."""
+    """Return the URL of the application's own database, or None if it is not PostgreSQL."""
     if uri is None:
         return None
     url = make_url(uri)
-    # SQLite and others are no server on which a test database could live.
-    return url.set(drivername="postgresql+psycopg") if _is_postgresql(url) else None
-
-
-def _is_postgresql(url: URL) -> bool:
-    return url.drivername.split("+")[0] in {"postgres", "postgresql"}
-
-
-pass
+    is_postgresql = url.drivername.split("+")[0] in {"postgres", "postgresql"}
+    return url.set(drivername="postgresql+psycopg") if is_postgresql else None
 
 
 def is_development(url: URL, instance: Path | str) -> bool:
-    """Whether a URL leads to the embedded development server."""
+    """Return whether a URL leads to the embedded development server."""
     server = EmbeddedServer(Path(instance), "development")
     return url.query.get("host") == str(server.sockets)
 
 
 def target_of(database: AppDatabase) -> Target:
-    """Where an application's test database is. Connects to nothing.
+    """Return where the test database of an application's database is. Connects to nothing.
 
     :raises SettingsError: a setting cannot be used.
     """

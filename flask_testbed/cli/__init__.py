@@ -1,4 +1,5 @@
-"""The commands, with Click: each parses its arguments, calls one function and prints.
+"""The commands, with Click. Each parses its arguments, calls one function and prints the result.
 
-The work of a command is in the room of its name. Begin with :mod:`.test_db`.
+The function is in another package. May import every package except the pytest plugin. Begin with
+:mod:`.test_db`.
 """

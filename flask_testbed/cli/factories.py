@@ -14,12 +14,16 @@ import click
 from flask import Flask, current_app
 from flask.cli import AppGroup
 
+from .._compat import unproxied
 from ..errors import FactoryError
-from ..factories.base import EXTENSION, BaseFactory, FactoriesState, trait_names
+from ..factories.base import BaseFactory
 from ..factories.graph.graph import find_graph, mermaid
 from ..factories.graph.svg import svg
 from ..factories.lint.linter import Fault, LintReport, lint
+from ..factories.registry import FactoriesState, trait_names
 from ..factories.scaffold import find_models, scaffold
+from ..factories.scaffold.formatting import NOT_FORMATTED
+from ..factories.sessions import EXTENSION
 from .common import table
 
 
@@ -84,7 +88,7 @@ def lint_factories(
       flask factories lint
       flask factories lint UserFactory --samples 10000
     """
-    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # a proxy
+    app: Flask = unproxied(current_app)
     report = lint(
         app,
         names,
@@ -152,6 +156,8 @@ def scaffold_factories(models: tuple[str, ...], output: Path | None) -> None:
     """
     state: FactoriesState | None = current_app.extensions.get(EXTENSION)
     source = scaffold(find_models(models), state.factories if state else None)
+    if source.startswith(NOT_FORMATTED):
+        click.echo(NOT_FORMATTED.removeprefix("# "), err=True)
     if output is None:
         click.echo(source, nl=False)
         return

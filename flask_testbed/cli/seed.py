@@ -1,4 +1,4 @@
-"""The command ``seed``, which has each scenario as a command of its own."""
+"""The group ``seed``, in which each scenario is a command."""
 
 from __future__ import annotations
 
@@ -14,24 +14,26 @@ from flask.cli import AppGroup, ScriptInfo, with_appcontext
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import URL
 
+from .._compat import unproxied
 from ..application.target import DISPOSABLE, is_development, parse_url
 from ..errors import NotEmptyError, SeedError
 from ..postgres.connecting import without_secrets
-from ..seeds.playing import SeedReport, check_reset, is_marked, leading_to, play, reach
+from ..seeds.database import check_reset, is_marked, leading_to, reach
+from ..seeds.playing import SeedReport, play
 from ..seeds.scenarios import EXTENSION as SCENARIOS
 from ..seeds.scenarios import Scenario, Scenarios
 from .common import table
 
 
 class ScenarioGroup(AppGroup):
-    """``flask seed``: each scenario of the application is a command."""
+    """A group whose commands are the application's scenarios, after its own ones."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The group's own commands, then the scenarios."""
+        """Return the names of the group's own commands, then those of the scenarios."""
         return [*super().list_commands(ctx), *(scenario.name for scenario in _scenarios(ctx))]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """One of them; None if there is none of that name."""
+        """Return a command, or None if neither a command nor a scenario has that name."""
         own = super().get_command(ctx, cmd_name)
         scenarios = _scenarios(ctx)
         if own is not None or cmd_name not in scenarios:
@@ -76,47 +78,47 @@ def list_scenarios(ctx: click.Context) -> None:
     click.echo(table(["scenario", "what it makes"], rows))
 
 
+_OPTIONS: list[Callable[[Any], Any]] = [
+    click.option(
+        "--scale",
+        type=click.IntRange(min=1),
+        default=1,
+        show_default=True,
+        help="Multiply the amount of data by this.",
+    ),
+    click.option(
+        "--random-seed", default="0", show_default=True, help="The same seed gives the same data."
+    ),
+    click.option(
+        "--as-of",
+        type=click.DateTime(["%Y-%m-%d"]),
+        help="The day that the data describes; today in UTC by default.",
+    ),
+    click.option("--reset", is_flag=True, help="Empty the application's tables first."),
+    click.option("--if-empty", is_flag=True, help="Do nothing, and succeed, if there is data."),
+    click.option(
+        "--yes",
+        "-y",
+        is_flag=True,
+        help="Do not ask before --reset. (On the embedded server it never asks.)",
+    ),
+    click.option("--dry-run", is_flag=True, help="Play the scenario, and write nothing."),
+    click.option(
+        "--database-url",
+        metavar="URL",
+        help="Write to this database, which has the schema, and not to the application's own.",
+    ),
+]
+
+
 def _command(scenario: Scenario) -> click.Command:
-    options: list[Callable[[Any], Any]] = [
-        click.option(
-            "--scale",
-            type=click.IntRange(min=1),
-            default=1,
-            show_default=True,
-            help="How many times the usual amount.",
-        ),
-        click.option(
-            "--random-seed",
-            default="0",
-            show_default=True,
-            help="The same one gives the same data.",
-        ),
-        click.option(
-            "--as-of",
-            type=click.DateTime(["%Y-%m-%d"]),
-            help="The day that the data describes; today in UTC by default.",
-        ),
-        click.option("--reset", is_flag=True, help="Empty the application's tables first."),
-        click.option("--if-empty", is_flag=True, help="Leave data that is there, and succeed."),
-        click.option(
-            "--yes",
-            "-y",
-            is_flag=True,
-            help="With --reset: do not ask. (On the embedded server it never asks.)",
-        ),
-        click.option("--dry-run", is_flag=True, help="Play it, and write nothing."),
-        click.option(
-            "--database-url",
-            metavar="URL",
-            help="Write to this database, which has the schema, and not to the application's own.",
-        ),
-    ]
+    """Return the command that plays a scenario."""
 
     @with_appcontext
     def callback(**values: Any) -> None:
         _play(scenario, **values)
 
-    for option in reversed(options):
+    for option in reversed(_OPTIONS):
         callback = option(callback)
     example = f"\b\nExample:\n  flask seed {scenario.name} --random-seed 7 --as-of 2026-01-31"
     help_text = f"{scenario.summary}\n\n{example}"
@@ -126,49 +128,43 @@ def _command(scenario: Scenario) -> click.Command:
 def _play(
     scenario: Scenario,
     *,
-    scale: int,
-    random_seed: str,
     as_of: datetime | None,
     reset: bool,
     if_empty: bool,
     yes: bool,
-    dry_run: bool,
     database_url: str | None,
+    **options: Any,
 ) -> None:
     if reset and if_empty:
         raise click.UsageError("--reset and --if-empty exclude each other.")
-    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # a proxy
+    app = unproxied(current_app)
     db: SQLAlchemy = app.extensions["sqlalchemy"]
     url = None if database_url is None else parse_url(database_url, "--database-url")
     if reset:
         check_reset(app)
+    day = as_of.replace(tzinfo=UTC).date() if as_of else None
+    progress = _progress if _is_terminal(sys.stderr) else None
     try:
         with leading_to(app, url):
-            if reset and not (yes or dry_run):
+            if reset and not (yes or options["dry_run"]):
                 _confirm_reset(app, db, reach(db))
-            report = play(
-                app,
-                db,
-                scenario,
-                scale=scale,
-                random_seed=random_seed,
-                as_of=as_of.replace(tzinfo=UTC).date() if as_of else None,
-                reset=reset,
-                dry_run=dry_run,
-                progress=_progress if _is_terminal(sys.stderr) else None,
-            )
+            report = play(app, db, scenario, as_of=day, reset=reset, progress=progress, **options)
     except NotEmptyError:
         if not if_empty:
             raise
-        click.echo("There is data already, and it is left as it is. New data: --reset")
+        click.echo("There is data already, and it is left as it is. To replace it: --reset")
     else:
         click.echo(summary(report))
 
 
 def _confirm_reset(app: Flask, db: SQLAlchemy, url: URL) -> None:
-    """Ask, unless the database is the embedded one of this project, or one the engine has made.
+    """Ask whether to empty the tables.
 
-    A name that ends in ``_test`` is not enough: others give such names, too.
+    Nothing is asked if the database is on the project's embedded development server, or if it is
+    a test database with the testbed's label. Its name alone does not say that the testbed created
+    it.
+
+    :raises SeedError: there is no terminal to ask at.
     """
     if is_development(url, app.instance_path):
         return
@@ -192,7 +188,7 @@ def _progress(items: Sequence[Any], label: str) -> AbstractContextManager[Iterab
 
 
 def summary(report: SeedReport) -> str:
-    """What a play has written: a table, and a sentence."""
+    """Return what a scenario has written, as a table and a sentence."""
     headings = ["table", "rows", "rows/s"][: 3 if report.speeds else 2]
     rows = [
         [name, f"{count:,}", f"{report.speeds.get(name, 0):,.0f}"][: len(headings)]

@@ -1,27 +1,29 @@
-"""The commands ``test-db snapshot``."""
+"""The group ``test-db snapshot``."""
 
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 from flask import current_app
 from flask.cli import AppGroup
 
-from ..databases.snapshots import Done, Snapshots
+from .._compat import unproxied
+from ..databases.snapshots import Snapshots, snapshot_json
 from ..databases.status import age, megabytes
 from ..errors import RefusedError
-from .common import echo_json, json_option, table
+from .common import echo_json, force_option, json_option, table
 
 _development = click.option(
-    "--development", is_flag=True, help="Of the application's own database."
+    "--development", is_flag=True, help="Use the application's own database."
 )
-_force = click.option("--force", is_flag=True, help="End the connections of other programs.")
 
 
 def _snapshots(development: bool) -> Snapshots:
-    app = current_app._get_current_object()  # type: ignore[attr-defined]
-    return Snapshots(app, development=development)
+    return Snapshots(unproxied(current_app), development=development)
 
 
 @click.group("snapshot", cls=AppGroup)
@@ -38,26 +40,28 @@ def snapshot() -> None:
 @snapshot.command()
 @click.argument("name")
 @_development
-@_force
+@force_option
 @json_option
 def save(name: str, development: bool, force: bool, as_json: bool) -> None:
-    """Copy the database under a name.
+    """Save a copy of the database under a name.
 
     \b
     Example:
       flask test-db snapshot save before-migration --development
     """
-    _report("Saved", _snapshots(development).save(name, force=force), as_json)
+    snapshots = _snapshots(development)
+    with _reported("Saved", snapshots, name, as_json):
+        snapshots.save(name, force=force)
 
 
 @snapshot.command()
 @click.argument("name")
 @_development
-@click.option("--yes", is_flag=True, help="With --development: do not ask.")
-@_force
+@click.option("--yes", is_flag=True, help="With --development: do not ask for confirmation.")
+@force_option
 @json_option
 def restore(name: str, development: bool, yes: bool, force: bool, as_json: bool) -> None:
-    """Put a copy of a snapshot in the database's place. What is there now is lost.
+    """Replace the database with a copy of a snapshot. Its present content is lost.
 
     \b
     Example:
@@ -65,8 +69,9 @@ def restore(name: str, development: bool, yes: bool, force: bool, as_json: bool)
     """
     snapshots = _snapshots(development)
     if development and not yes:
-        _confirm(f"Replace all that is in {snapshots.database!r} now?")
-    _report("Restored", snapshots.restore(name, force=force), as_json)
+        _confirm(f"Replace the content of {snapshots.database!r}?")
+    with _reported("Restored", snapshots, name, as_json):
+        snapshots.restore(name, force=force)
 
 
 @snapshot.command("list")
@@ -80,11 +85,13 @@ def list_(development: bool, as_json: bool) -> None:
       flask test-db snapshot list
     """
     snapshots = _snapshots(development)
-    found = snapshots.list()
+    found = [snapshot_json(one) for one in snapshots.list()]
     if as_json:
         echo_json(found)
     elif found:
-        rows = [[one.name, one.of, age(one.made_at), megabytes(one.size)] for one in found]
+        rows = [
+            [one["name"], one["of"], age(one["made_at"]), megabytes(one["size"])] for one in found
+        ]
         click.echo(table(["snapshot", "of", "age", "MB"], rows))
     else:
         click.echo(f"There is no snapshot of {snapshots.database}.")
@@ -101,23 +108,29 @@ def drop(name: str, development: bool, as_json: bool) -> None:
     Example:
       flask test-db snapshot drop before-migration
     """
-    _report("Dropped", _snapshots(development).drop(name), as_json)
+    snapshots = _snapshots(development)
+    with _reported("Dropped", snapshots, name, as_json):
+        snapshots.drop(name)
 
 
-def _report(verb: str, done: Done, as_json: bool) -> None:
+@contextmanager
+def _reported(verb: str, snapshots: Snapshots, name: str, as_json: bool) -> Iterator[None]:
+    """Print what was done with a snapshot, and how long it took."""
+    started = time.perf_counter()
+    yield
+    seconds, of = time.perf_counter() - started, snapshots.database
     if as_json:
-        echo_json(done)
+        echo_json({"name": name, "of": of, "seconds": seconds})
     else:
-        took = f"{done.seconds * 1000:,.0f} ms"
-        click.echo(f"{verb} the snapshot {done.name} of {done.of}, in {took}.")
+        click.echo(f"{verb} the snapshot {name} of {of}, in {seconds * 1000:,.0f} ms.")
 
 
 def _confirm(question: str) -> None:
-    """Ask whoever sits at a terminal.
+    """Ask the person at the terminal.
 
-    :raises RefusedError: nobody does, or they say no.
+    :raises RefusedError: the answer is no, or there is no terminal.
     """
     if not sys.stdin.isatty():
-        raise RefusedError(f"Refused: {question} Say so with --yes; there is no terminal to ask.")
+        raise RefusedError(f"Refused: {question} There is no terminal to confirm it. Use --yes.")
     if not click.confirm(question, err=True):
         raise RefusedError("Refused: nothing was touched.")

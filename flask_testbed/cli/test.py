@@ -18,9 +18,9 @@ from flask.cli import with_appcontext
 def test(arguments: tuple[str, ...]) -> None:
     """Run the integration tests on a test database of their own.
 
-    The database is made, the tests run in the application's context, the database is dropped.
-    Arguments are those of pytest; without any, tests/integration is run. The exit status is
-    that of pytest.
+    The database is created, the tests run in the application's context, and the database is
+    dropped. The arguments are pytest's. Without a path among them, tests/integration is run. The
+    exit status is pytest's.
 
     \b
     Example:
@@ -32,10 +32,14 @@ def test(arguments: tuple[str, ...]) -> None:
         return
     import pytest
 
-    integration = Path("tests", "integration")
-    default = [str(integration)] if integration.is_dir() else []
-    # The default stands in for a path; options alone do not name one.
-    paths = [argument for argument in arguments if Path(argument.split("::")[0]).exists()]
-    # The application, and with it plugins of pytest as Faker, are imported already.
+    sys.exit(pytest.main(pytest_arguments(arguments)))
+
+
+def pytest_arguments(arguments: tuple[str, ...]) -> list[str]:
+    """Return the arguments of pytest: those given, and ``tests/integration`` if none is a path."""
+    # The application has been imported, and with it the plugins that it uses, such as Faker's.
     quiet = ["-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning"]
-    sys.exit(pytest.main([*quiet, *arguments, *([] if paths else default)]))
+    integration = Path("tests", "integration")
+    named = any(Path(argument.split("::")[0]).exists() for argument in arguments)
+    paths = [] if named or not integration.is_dir() else [str(integration)]
+    return [*quiet, *arguments, *paths]

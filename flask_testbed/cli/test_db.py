@@ -1,4 +1,4 @@
-"""The commands ``test-db`` and ``test``."""
+"""The group ``test-db``."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ import click
 from flask import current_app
 from flask.cli import AppGroup
 
+from .._compat import unproxied
 from ..databases.pruning import DAYS, KEEP
-from ..databases.status import HEADINGS, cells
+from ..databases.status import HEADINGS, cells, status_json
 from ..databases.test_database import Created, TestDatabase
 from ..postgres.connecting import shown
-from .common import echo_json, json_option, table
+from .common import echo_json, force_option, json_option, table
 from .snapshot import snapshot
 
 
 def _database() -> TestDatabase:
-    return TestDatabase(current_app._get_current_object())  # type: ignore[attr-defined]
+    return TestDatabase(unproxied(current_app))
 
 
 @click.group("test-db", cls=AppGroup)
 def test_db() -> None:
-    """Make, look at and drop the test database.
+    """Create, inspect and drop the test database.
 
-    It is where TEST_DATABASE_URL says; else on the server of the application's own database,
-    with '_test' after its name; else on an embedded server.
+    TEST_DATABASE_URL says where it is. Without that, it is on the server of the application's own
+    database, with '_test' appended to its name, or else on an embedded server.
 
     \b
     Example:
@@ -43,10 +44,10 @@ test_db.add_command(snapshot)
 @test_db.command()
 @json_option
 def create(as_json: bool) -> None:
-    """Make the test database, with the schema of the application.
+    """Create the test database, with the schema of the application.
 
-    From the migrations where there are any, else from the models. A database that is there and
-    current is left as it is.
+    The schema comes from the migrations if there are any, or else from the models. An existing
+    database whose schema is current is left as it is.
 
     \b
     Example:
@@ -56,13 +57,13 @@ def create(as_json: bool) -> None:
     if as_json:
         echo_json(created)
     elif created.existed:
-        click.echo(f"{created.name} is there already, with the current schema: nothing to do.")
+        click.echo(f"{created.name} exists already, with the current schema: nothing to do.")
     else:
         click.echo(_sentence("Created", created))
 
 
 @test_db.command()
-@click.option("--force", is_flag=True, help="End the connections of other programs.")
+@force_option
 @json_option
 def reset(force: bool, as_json: bool) -> None:
     """Empty the test database, and bring its schema up to date.
@@ -79,10 +80,10 @@ def reset(force: bool, as_json: bool) -> None:
 
 
 @test_db.command()
-@click.option("--yes", is_flag=True, help="Drop it even if the testbed has not made it.")
-@click.option("--force", is_flag=True, help="End the connections of other programs.")
+@click.option("--yes", is_flag=True, help="Drop it even if the testbed did not create it.")
+@force_option
 def drop(yes: bool, force: bool) -> None:
-    """Drop the test database, and those that runs have left.
+    """Drop the test database, and the databases that test runs have left.
 
     \b
     Example:
@@ -102,22 +103,23 @@ def drop(yes: bool, force: bool) -> None:
     default=KEEP,
     show_default=True,
     type=click.IntRange(0),
-    help="How many templates of other schemas stay on the embedded server.",
+    help="How many templates of other schemas to keep on the embedded server.",
 )
 @click.option(
     "--days",
     default=float(DAYS),
     show_default=True,
     type=click.FloatRange(0),
-    help="For how many days they stay.",
+    help="For how many days to keep them.",
 )
 @json_option
 def prune(keep: int, days: float, as_json: bool) -> None:
-    """Drop what dead runs have left, of whichever project, and old templates.
+    """Drop the leftovers of ended runs, of all projects on the server, and old templates.
 
-    So go the embedded servers, in memory, of projects whose folder is gone.
+    Embedded servers in memory whose project was deleted are deleted, too.
 
-    What is in use stays, and what a person asked for: kept databases and snapshots.
+    Databases that are in use are kept, and so are those that a person asked for: with create,
+    with --keep-db, and as snapshots.
 
     \b
     Example:
@@ -138,22 +140,22 @@ def prune(keep: int, days: float, as_json: bool) -> None:
     "--ignore",
     multiple=True,
     metavar="PATTERN",
-    help="Tables and enums that do not count, as audit_*. May be given more than once.",
+    help="Tables and enums to ignore, such as audit_*. May be given more than once.",
 )
 @json_option
 def check(ignore: tuple[str, ...], as_json: bool) -> None:
-    """Say where the models, the migrations and the factories disagree.
+    """Show the differences between the models, the migrations and the factories.
 
-    The exit status is 1 if they do anywhere.
+    The exit status is 1 if there are any.
 
     \b
     Example:
       flask test-db check --ignore 'audit_*'
     """
     from ..databases.differences import check, describe_source
-    from ..factories.base import factories_of
+    from ..factories.registry import factories_of
 
-    app = current_app._get_current_object()  # type: ignore[attr-defined]
+    app = unproxied(current_app)
     checked = check(app, ignore, factories_of(app))
     if as_json:
         echo_json(checked)
@@ -177,17 +179,17 @@ def status(as_json: bool) -> None:
     database = _database()
     rows = database.status()
     if as_json:
-        echo_json(rows)
+        echo_json([status_json(row) for row in rows])
         return
     if rows:
         click.echo(table(HEADINGS, [cells(row) for row in rows]))
     if not any(row.name == database.target.name for row in rows):
-        click.echo(f"There is no {database.target.name}. Make it with: flask test-db create")
+        click.echo(f"There is no {database.target.name}. Create it with: flask test-db create")
 
 
 @test_db.command()
 def url() -> None:
-    """Print the URL of the test database, for another tool. The password is left out.
+    """Print the URL of the test database, without its password.
 
     \b
     Example:
@@ -196,9 +198,9 @@ def url() -> None:
     database = _database()
     click.echo(shown(database.url))
     if database.url.password:
-        click.echo("The password is left out: give it with PGPASSWORD.", err=True)
+        click.echo("The password is left out: set PGPASSWORD.", err=True)
     if database.target.embedded:
-        click.echo("The embedded server is up only while used: flask test-db serve", err=True)
+        click.echo("The embedded server runs only while it is used: flask test-db serve", err=True)
 
 
 @test_db.command(context_settings={"ignore_unknown_options": True})
@@ -215,9 +217,9 @@ def shell(arguments: tuple[str, ...]) -> None:
 
 @test_db.command()
 def serve() -> None:
-    """Keep the embedded server up for other tools, until Ctrl-C.
+    """Keep the embedded server running for other tools, until Ctrl-C.
 
-    The test database is made, if it is not there yet.
+    The test database is created if it does not exist.
 
     \b
     Example:

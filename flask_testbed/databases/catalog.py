@@ -1,6 +1,6 @@
-"""What PostgreSQL's catalogs say of a schema, in PostgreSQL's own words.
+"""Read the definitions of a schema from PostgreSQL's catalogs.
 
-Two schemas that were made in different ways are the same one if these say the same.
+Two schemas that were built in different ways are equal if their definitions are.
 """
 
 from __future__ import annotations
@@ -75,18 +75,18 @@ _DROPS = _RELATIONS + sql.SQL("""
 
 @dataclass(frozen=True)
 class Entry:
-    """One thing that a schema says."""
+    """One definition in a schema."""
 
     kind: Kind
     relation: str
     """The table, with its schema unless that is ``public``; or the enum."""
     name: str
-    """Of the column, constraint or index."""
+    """Name of the column, constraint or index."""
     says: str
 
 
 def read_schema(connection: Connection) -> list[Entry]:
-    """All that the schema of a database says, but for what extensions and the engine have made."""
+    """Return the definitions in a database, without those of extensions and of the testbed."""
     return [
         Entry(kind, relation, name, _nameless(says))
         for kind, relation, name, says in connection.execute(_ENTRIES)
@@ -95,11 +95,11 @@ def read_schema(connection: Connection) -> list[Entry]:
 
 
 def drop_tables(connection: Connection) -> None:
-    """Drop all tables and enums of a database; functions and extensions stay."""
+    """Drop all tables and enums in a database; functions and extensions stay."""
     for (statement,) in connection.execute(_DROPS).fetchall():
         connection.execute(statement)
 
 
 def _nameless(says: str) -> str:
-    """A definition without the index's own name, which is compared by itself."""
+    """Return a definition without the name of its index, which is compared separately."""
     return re.sub(r"^(CREATE (?:UNIQUE )?INDEX) .*? ON ", r"\1 ON ", says)

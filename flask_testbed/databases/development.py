@@ -1,4 +1,4 @@
-"""The application's own database on the embedded server: made and migrated at first use."""
+"""The application's own database on the embedded server: created and migrated at first use."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from sqlalchemy.engine import URL
 
 from ..application.databases import AppDatabase
 from ..application.routes import Destination
-from ..application.schema import build_schema, find_schema
+from ..application.schema import find_schema
 from ..embedded.server import EmbeddedServer
-from ..postgres.cluster import Cluster, Mark
+from ..postgres.labels import Kind, Label
+from .servers import own_cluster_of
 
 
 def development_url(instance: Path | str, database: str) -> str:
-    """The URL of a database on the embedded development server. Starts nothing.
+    """Return the URL of a database on the embedded development server. Starts nothing.
 
-    For ``SQLALCHEMY_DATABASE_URI`` where ``DATABASE_URL`` is not set. With
-    :meth:`.Testbed.init_app`, the server is started, and the database made and migrated, when
+    Use it for ``SQLALCHEMY_DATABASE_URI`` if ``DATABASE_URL`` is not set. With
+    :meth:`.Testbed.init_app`, the server is started, and the database created and migrated, when
     the application first connects.
 
     :param instance: the application's instance folder.
-    :param database: its name.
+    :param database: name of the database.
     """
     url = EmbeddedServer(Path(instance), "development").url(database)
     return url.render_as_string(hide_password=False)
@@ -36,39 +37,38 @@ class DevelopmentDatabase(Destination):
 
     def __init__(self, database: AppDatabase) -> None:
         self._database = database
-        self._cluster = Cluster(
-            database.own_url,
-            "the embedded server",
-            EmbeddedServer(Path(database.app.instance_path), "development"),
-        )
-        self._ready = False
+        self._cluster = own_cluster_of(database)
+        self._is_ready = False
         self._lock = threading.Lock()
 
-    def url(self) -> URL:
-        """Where it is. Starts the server and makes the database, if need be.
+    def __repr__(self) -> str:
+        state = "ready" if self._is_ready else "not ready"
+        return f"<DevelopmentDatabase {self._database.own_url.database!r}, {state}>"
 
-        :raises TestbedError: that fails; nothing half-made is left.
+    def url(self) -> URL:
+        """Return the URL. Start the server and create the database if needed.
+
+        :raises TestbedError: that failed; nothing is left of the database.
         """
         with self._lock:
-            if not self._ready:
-                self._make()
-                self._ready = True
+            if not self._is_ready:
+                self._create()
+                self._is_ready = True
         return self._database.own_url
 
-    def _make(self) -> None:
+    def _create(self) -> None:
         cluster, name = self._cluster, str(self._database.own_url.database)
         try:
-            with cluster.locked(name, "to make the development database"):
+            with cluster.locks.locked(name, "to make the development database"):
                 if cluster.find(name) is None:
-                    self._build(cluster, name)
+                    self._build(name)
         finally:
-            # The server is in use until this process ends; the connection is not.
+            # The server stays in use until this process ends; the connection does not.
             cluster.disconnect()
 
-    def _build(self, cluster: Cluster, name: str) -> None:
+    def _build(self, name: str) -> None:
+        cluster, schema = self._cluster, find_schema(self._database)
         cluster.drop_unfinished()
-        schema = find_schema(self._database)
-        mark = Mark.make("development", schema.fingerprint[:16])
-        with cluster.making(name, mark) as unfinished:
-            url = cluster.url.set(database=unfinished)
-            build_schema(self._database, schema, url)
+        label = Label.create(Kind.DEVELOPMENT, schema.fingerprint[:16])
+        with cluster.creating(name, label) as unfinished:
+            schema.build(cluster.url.set(database=unfinished))

@@ -1,7 +1,7 @@
-"""Where the models, the migrations and the factories disagree, in words.
+"""Compare the models, the migrations and the factories.
 
-PostgreSQL is the judge: what the migrations have made and what the models would make are read
-from its catalogs, where both are written in the same way.
+The migrations and the models each create their tables, whose definitions are read from
+PostgreSQL's catalogs, where equal ones are written in the same way.
 """
 
 from __future__ import annotations
@@ -17,21 +17,22 @@ from sqlalchemy import Table
 from sqlalchemy import inspect as mapping_of
 
 from ..application.databases import AppDatabase, database_of
-from ..application.schema import build_tables, find_schema
+from ..application.schema import build_from_models, find_schema
+from ..postgres.cluster import Cluster
 from .catalog import Entry, Kind, drop_tables, read_schema
 from .test_database import TestDatabase
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing on which two of them disagree."""
+    """A difference between two of them."""
 
     kind: str
     """``table``, ``column``, ``constraint``, ``index``, ``enum`` or ``factory``."""
     table: str
     name: str
     says: str
-    """The whole in words."""
+    """The difference, as the end of a sentence."""
 
     def __str__(self) -> str:
         if self.kind == "factory":
@@ -47,45 +48,52 @@ class Difference:
 
 @dataclass(frozen=True)
 class Checked:
-    """The outcome of a check."""
+    """The result of a check."""
 
     source: str
-    """What the schema is made of: ``migrations`` or ``models``."""
+    """What builds the schema: ``migrations`` or ``models``."""
     tables: int
     factories: int
     differences: list[Difference]
 
 
 def check(app: Flask, ignore: Sequence[str] = (), factories: Iterable[type[Any]] = ()) -> Checked:
-    """Compare what the migrations make with the models, and both with the factories.
+    """Compare the tables of the migrations with the models, and both with the factories.
 
-    It is done in a database of its own, which is gone afterwards.
+    The comparison is made in a temporary database.
 
     :param ignore: patterns (``audit_*``) of tables and enums that are not compared.
     :param factories: the application's factories.
-    :raises TestbedError: the schema cannot be made.
+    :raises TestbedError: the schema cannot be built.
     """
     database = database_of(app)
-    schema = find_schema(database)
-    with TestDatabase(app).scratch() as (cluster, name):
+    source = find_schema(database).source.name
+    with TestDatabase(app).temporary() as (cluster, name):
         with closing(cluster.connect(name)) as connection:
-            made = read_schema(connection)
-            if schema.source == "migrations":
-                drop_tables(connection)
-        wanted = made
-        if schema.source == "migrations":
-            build_tables(database, cluster.url.set(database=name))
-            with closing(cluster.connect(name)) as connection:
-                wanted = read_schema(connection)
-    models, migrations = _but(wanted, ignore), _but(made, ignore)
-    tables = {entry.relation for entry in made if entry.kind == "table"}
+            built = read_schema(connection)
+        from_models = built
+        if source == "migrations":
+            from_models = _read_models(database, cluster, name)
+    tables = _tables(built)
     known = list(_factories(factories, database))
-    differences = [*compare(models, migrations), *_without_table(known, tables)]
-    return Checked(schema.source, len(tables), len(known), differences)
+    differences = [
+        *compare(_without(from_models, ignore), _without(built, ignore)),
+        *_without_table(known, tables),
+    ]
+    return Checked(source, len(tables), len(known), differences)
+
+
+def _read_models(database: AppDatabase, cluster: Cluster, name: str) -> list[Entry]:
+    """Replace the tables of a database by those of the models, and read them."""
+    with closing(cluster.connect(name)) as connection:
+        drop_tables(connection)
+    build_from_models(database, cluster.url.set(database=name))
+    with closing(cluster.connect(name)) as connection:
+        return read_schema(connection)
 
 
 def compare(models: Sequence[Entry], migrations: Sequence[Entry]) -> list[Difference]:
-    """Say where two schemas differ, sorted by table."""
+    """Return the differences between two schemas, sorted by table."""
     found = [
         *_missing(models, migrations, "table", "table"),
         *_missing(models, migrations, "type", "column"),
@@ -97,7 +105,7 @@ def compare(models: Sequence[Entry], migrations: Sequence[Entry]) -> list[Differ
     return sorted(found, key=lambda one: (one.table, one.kind != "table", one.kind, one.name))
 
 
-def _but(entries: Iterable[Entry], ignore: Sequence[str]) -> list[Entry]:
+def _without(entries: Iterable[Entry], ignore: Sequence[str]) -> list[Entry]:
     return [
         entry
         for entry in entries
@@ -116,7 +124,7 @@ def _tables(entries: Iterable[Entry]) -> set[str]:
 def _missing(
     models: Sequence[Entry], migrations: Sequence[Entry], kind: Kind, called: str
 ) -> Iterator[Difference]:
-    """What only one of them has, in tables that both have."""
+    """Return what only one of them has, in tables that both have."""
     ours, theirs = _by_place(models, kind), _by_place(migrations, kind)
     both = _tables(models) & _tables(migrations)
     for table, name in ours.keys() ^ theirs.keys():
@@ -128,7 +136,7 @@ def _missing(
 
 
 def _columns(models: Sequence[Entry], migrations: Sequence[Entry]) -> Iterator[Difference]:
-    """What both say of a column, and say differently."""
+    """Return the columns that are defined differently."""
     kinds: tuple[Kind, ...] = ("type", "null", "default", "comment")
     for kind in kinds:
         ours, theirs = _by_place(models, kind), _by_place(migrations, kind)
@@ -140,7 +148,7 @@ def _columns(models: Sequence[Entry], migrations: Sequence[Entry]) -> Iterator[D
 
 
 def _says(kind: Kind, value: str) -> str:
-    """What one says, as the end of a sentence: "says NOT NULL"."""
+    """Return what one of them says of a column, after its name: "says NOT NULL"."""
     if value == "NULL":
         return "allows NULL"
     if not value:
@@ -149,6 +157,7 @@ def _says(kind: Kind, value: str) -> str:
 
 
 def _say(kind: Kind, value: str) -> str:
+    """Return the same in the plural."""
     verb, _, rest = _says(kind, value).partition(" ")
     return f"{ {'allows': 'allow', 'has': 'have', 'says': 'say'}[verb] } {rest}"
 
@@ -156,7 +165,7 @@ def _say(kind: Kind, value: str) -> str:
 def _named(
     models: Sequence[Entry], migrations: Sequence[Entry], kind: Kind
 ) -> Iterator[Difference]:
-    """Constraints and indexes: the same ones by another name, others of a name, missing ones."""
+    """Return constraints and indexes that differ in name or definition, or that only one has."""
     both = _tables(models) & _tables(migrations)
     ours, theirs = (
         {place: says for place, says in _by_place(entries, kind).items() if place[0] in both}
@@ -207,7 +216,7 @@ def _enums(models: Sequence[Entry], migrations: Sequence[Entry]) -> Iterator[Dif
 def _factories(
     factories: Iterable[type[Any]], database: AppDatabase
 ) -> Iterator[tuple[str, str, list[Table]]]:
-    """The factories whose models are in the default database: name, model, tables."""
+    """Return name, model and tables of the factories whose models are in the default database."""
     elsewhere = [
         metadata for key, metadata in database.db.metadatas.items() if key not in database.routes
     ]
@@ -230,7 +239,7 @@ def _without_table(
 
 
 def describe_source(checked: Checked) -> str:
-    """What was compared with what, for a person."""
+    """Return what was compared, for a person."""
     compared = "the migrations and the models"
     if checked.source == "models":
         compared = "the models (there are no migrations)"

@@ -1,13 +1,15 @@
-"""What nobody needs any more: leftovers of dead runs, old templates, servers without a project."""
+"""Drop what is not needed: leftovers of dead runs, old templates, servers without a project."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from ..postgres.cluster import TEMPLATE, UNFINISHED, Cluster, Found
+from ..postgres.cluster import Cluster
+from ..postgres.database import Database
+from ..postgres.labels import TEMPLATE, Kind
 
-#: How many templates stay beside the newest.
+#: Number of templates that stay beside the newest.
 KEEP = 5
 
 #: Days for which a template of another schema stays.
@@ -16,7 +18,7 @@ DAYS = 14
 
 @dataclass(frozen=True)
 class Pruned:
-    """A database that was dropped, or a server."""
+    """A database or an embedded server that was dropped."""
 
     name: str
     kind: str
@@ -27,45 +29,42 @@ class Pruned:
 def prune(
     cluster: Cluster, *, current: str = "", keep: int = KEEP, days: float = DAYS
 ) -> list[Pruned]:
-    """Drop what nobody needs. Whatever is locked or connected to stays, as does what is another's.
+    """Drop leftovers and old templates, unless they are in use or belong to another role.
 
-    :param current: the name of the template that the schema of now has.
-    :param keep: how many others stay, the newest ones.
-    :param days: for how long they stay.
-    :returns: what was dropped, sorted by name.
+    :param current: name of the template of the application's schema.
+    :param keep: number of other templates that stay, the newest ones.
+    :param days: days for which they stay.
+    :returns: what was dropped: databases sorted by name, then servers.
     """
     dropped = cluster.drop_unfinished()
-    # A run holds the lock on its database as long as it lives: one without is a dead run's.
-    runs = cluster.find_marked("run")
-    dropped += [found for found in runs if cluster.drop_if_free(found)]
+    # A run holds the lock on its database until its end. Without that lock, the run has died.
+    runs = cluster.find_kind(Kind.RUN)
+    dropped += [one for one in runs if cluster.drop_if_unused(one)]
     dropped += prune_templates(cluster, current, keep=keep, days=days)
-    abandoned = cluster.server.drop_abandoned() if cluster.server is not None else []
-    return [_pruned(found) for found in sorted(dropped, key=lambda found: found.name)] + [
-        Pruned(str(home), "server without a project", "", "") for home in abandoned
+    homes = cluster.embedded.drop_leftovers() if cluster.embedded is not None else []
+    return [
+        *(_pruned(one) for one in sorted(dropped, key=lambda one: one.name)),
+        *(Pruned(str(home), "server without a project", "", "") for home in homes),
     ]
-
-
-def _pruned(found: Found) -> Pruned:
-    mark = found.mark
-    if mark is None or found.name.startswith(UNFINISHED):
-        return Pruned(found.name, "unfinished", found.owner, "")
-    return Pruned(found.name, mark.kind, mark.made_by, mark.made_at)
 
 
 def prune_templates(
     cluster: Cluster, current: str, *, keep: int = KEEP, days: float = DAYS
-) -> list[Found]:
-    """Drop templates by age and number. Parameters as in :func:`prune`."""
+) -> list[Database]:
+    """Drop templates by age and number. Parameters are those of :func:`prune`."""
     found = cluster.find_all(TEMPLATE + ".*")
-    stays = keep
-    if cluster.server is None:
-        # On a server of somebody else's the last user drops a template: a free one is a leftover.
-        current, stays = "", 0
-    others = sorted((one for one in found if one.name != current), key=_made_at, reverse=True)
+    if cluster.embedded is None:
+        # On an external server the last user drops a template: an unused one is a leftover.
+        current, keep = "", 0
+    others = [one for one in found if one.name != current]
+    others.sort(key=lambda one: one.made_at, reverse=True)
     oldest = (datetime.now(UTC) - timedelta(days=days)).isoformat()
-    doomed = [one for rank, one in enumerate(others) if rank >= stays or _made_at(one) < oldest]
-    return [one for one in doomed if one.mark and cluster.drop_if_free(one)]
+    old = [one for rank, one in enumerate(others) if rank >= keep or one.made_at < oldest]
+    return [one for one in old if one.label and cluster.drop_if_unused(one)]
 
 
-def _made_at(found: Found) -> str:
-    return found.mark.made_at if found.mark else ""
+def _pruned(database: Database) -> Pruned:
+    if database.kind == "unfinished":
+        # It may have no label yet.
+        return Pruned(database.name, database.kind, database.owner, "")
+    return Pruned(database.name, database.kind, database.made_by, database.made_at)

@@ -1,66 +1,42 @@
-"""Named copies of a database, restored in a blink by cloning.
+"""Named copies of a database, which are restored by cloning.
 
-A snapshot is a database of its own on the same server, closed to connections. Restoring swaps a
-clone of it for what is there in one transaction: whatever is interrupted, the one or the other is
-there, whole.
+A snapshot is a database on the same server that accepts no connections. Restoring it replaces the
+database by a clone in one transaction: whatever is interrupted, the old or the new one is there,
+complete.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 from flask import Flask
-from sqlalchemy.engine import URL
 
 from ..application.databases import database_of
 from ..application.guards import SYSTEM, check_target
 from ..application.target import is_development, is_production, target_of
-from ..embedded.server import EmbeddedServer
 from ..errors import DatabaseError, RefusedError, SettingsError
-from ..postgres.cluster import SNAPSHOT, Cluster, Found, Mark
+from ..postgres.cluster import Cluster
 from ..postgres.connecting import address
-from ..postgres.in_use import check_unused, held
-from .servers import cluster_of
+from ..postgres.database import Database
+from ..postgres.in_use import check_no_sessions, locked_database
+from ..postgres.labels import SNAPSHOT, Kind, Label
+from .servers import cluster_of, own_cluster_of
 
-_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class Snapshot:
-    """A copy that exists."""
-
-    name: str
-    """As a person gave it."""
-    of: str
-    """The database that it is a copy of."""
-    database: str
-    """Its own name on the server."""
-    made_by: str
-    made_at: str
-    size: int | None
-    """Bytes; ``None`` where one may not look."""
-
-
-@dataclass(frozen=True)
-class Done:
-    """What was done with a snapshot."""
-
-    name: str
-    of: str
-    seconds: float
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
 
 class Snapshots:
     """The snapshots of an application's test database, or of its development database.
 
     :param app: an application with Flask-SQLAlchemy.
-    :param development: of the application's own database.
+    :param development: use the application's own database.
     :raises SettingsError: a setting cannot be used.
     """
 
@@ -71,118 +47,98 @@ class Snapshots:
 
     @property
     def embedded(self) -> bool:
-        """Whether the database is on an embedded server, where nobody else's can be."""
+        """Whether the database is on an embedded server, where no other project has one."""
         if not self.development:
             return self._target.embedded
         return is_development(self._database.own_url, self._database.app.instance_path)
 
     @property
     def database(self) -> str:
-        """The name of the database."""
+        """Name of the database."""
         url = self._database.own_url if self.development else self._target.url
         return str(url.database)
 
-    def save(self, name: str, *, force: bool = False) -> Done:
+    def save(self, name: str, *, force: bool = False) -> None:
         """Copy the database.
 
-        :param name: of the new snapshot.
-        :param force: end other people's connections, which would forbid it.
-        :raises RefusedError: a rule protects the database, somebody is connected to it, or the
-            name is taken.
+        :param name: name of the new snapshot.
+        :param force: end the sessions of others, which would forbid copying.
+        :raises RefusedError: a rule protects the database, a program is connected to it, or there
+            is a snapshot of that name.
         """
         _check_name(name)
-        started = time.perf_counter()
-        with self._cluster() as cluster, held(cluster, self.database):
+        key = self._key(name)
+        with self._cluster() as cluster, locked_database(cluster, self.database):
             source = self._source(cluster)
-            if cluster.find(self._key(name)) is not None:
+            if cluster.find(key) is not None:
                 raise RefusedError(
                     f"Refused: there is a snapshot {name!r} of {self.database!r} already. Choose"
                     f" another name, or drop it with: {self._command('drop', name)}"
                 )
-            check_unused(cluster, source, force=force)
-            with held(cluster, self._key(name)):
+            check_no_sessions(cluster, source, force=force)
+            with locked_database(cluster, key):
                 if force:
-                    cluster.end_users(source.name)
-                fingerprint = source.mark.fingerprint if source.mark else ""
-                mark = Mark.make("snapshot", fingerprint, of=self.database, label=name)
-                cluster.clone(source.name, self._key(name), mark)
-        return Done(name, self.database, time.perf_counter() - started)
+                    cluster.end_sessions(source.name)
+                label = Label.create(
+                    Kind.SNAPSHOT, source.fingerprint, of=self.database, title=name
+                )
+                cluster.clone(source.name, key, label)
+        logger.debug("saved the snapshot %r of %r", name, self.database)
 
-    def restore(self, name: str, *, force: bool = False) -> Done:
-        """Put a copy of a snapshot in the database's place. What is there now is lost.
+    def restore(self, name: str, *, force: bool = False) -> None:
+        """Replace the database by a copy of a snapshot. What is in it now is lost.
 
-        :param force: end other people's connections.
-        :raises RefusedError: a rule protects the database, or somebody is connected to it.
+        :param force: end the sessions of others.
+        :raises RefusedError: a rule protects the database, or a program is connected to it.
         :raises DatabaseError: there is no such snapshot.
         """
         _check_name(name)
-        started = time.perf_counter()
-        with self._cluster() as cluster, held(cluster, self.database):
+        with self._cluster() as cluster, locked_database(cluster, self.database):
             found = cluster.find(self.database)
             if found is not None:
                 self._check_ours(cluster, found)
             snapshot = self._find(cluster, name)
             if found is not None:
-                check_unused(cluster, found, force=force)
-            kind = "development" if self.development else "kept"
-            fingerprint = snapshot.mark.fingerprint if snapshot.mark else ""
-            with held(cluster, snapshot.name):
-                mark = Mark.make(kind, fingerprint)
-                cluster.clone(snapshot.name, self.database, mark, replacing=found is not None)
-        return Done(name, self.database, time.perf_counter() - started)
+                check_no_sessions(cluster, found, force=force)
+            kind = Kind.DEVELOPMENT if self.development else Kind.KEPT
+            with locked_database(cluster, snapshot.name):
+                label = Label.create(kind, snapshot.fingerprint)
+                cluster.clone(snapshot.name, self.database, label, replacing=found is not None)
+        logger.debug("restored the snapshot %r of %r", name, self.database)
 
-    def list(self) -> list[Snapshot]:
-        """The snapshots of the database, sorted by name."""
+    def list(self) -> list[Database]:
+        """Return the snapshots of the database, with their sizes, sorted by name."""
         with self._cluster() as cluster:
-            marked = [(f, f.mark) for f in cluster.find_marked("snapshot") if f.mark]
-            mine = [(found, mark) for found, mark in marked if mark.of == self.database]
-            return sorted(
-                (
-                    Snapshot(
-                        name=mark.label,
-                        of=mark.of,
-                        database=found.name,
-                        made_by=mark.made_by,
-                        made_at=mark.made_at,
-                        size=cluster.size(found.name),
-                    )
-                    for found, mark in mine
-                ),
-                key=lambda snapshot: snapshot.name,
-            )
+            found = [
+                (one.label.title, one)
+                for one in cluster.find_kind(Kind.SNAPSHOT)
+                if one.label and one.label.of == self.database
+            ]
+            return [cluster.inspect(one) for _, one in sorted(found, key=lambda pair: pair[0])]
 
-    def drop(self, name: str) -> Done:
+    def drop(self, name: str) -> None:
         """Drop a snapshot.
 
         :raises DatabaseError: there is no such snapshot.
         """
         _check_name(name)
-        started = time.perf_counter()
         with self._cluster() as cluster:
             snapshot = self._find(cluster, name)
-            with held(cluster, snapshot.name):
+            with locked_database(cluster, snapshot.name):
                 cluster.drop(snapshot.name)
-        return Done(name, self.database, time.perf_counter() - started)
-
-    # Parts
 
     @contextmanager
     def _cluster(self) -> Iterator[Cluster]:
-        """The server of the database, once the rules that need no look at it are kept."""
+        """Yield the server of the database, after the rules that need no connection."""
         if self.development:
             self._check_development()
-            cluster = self._development_cluster()
+            cluster = own_cluster_of(self._database)
         else:
             check_target(self._target)
             cluster = cluster_of(self._target)
         with closing(cluster):
             cluster.drop_unfinished()
             yield cluster
-
-    def _development_cluster(self) -> Cluster:
-        url: URL = self._database.own_url
-        server = EmbeddedServer(Path(self._database.app.instance_path), "development")
-        return Cluster(url, "SQLALCHEMY_DATABASE_URI", server if self.embedded else None)
 
     def _check_development(self) -> None:
         name = self.database
@@ -198,37 +154,37 @@ class Snapshots:
                 " with another name."
             )
 
-    def _source(self, cluster: Cluster) -> Found:
+    def _source(self, cluster: Cluster) -> Database:
         found = cluster.find(self.database)
         if found is None:
-            make = "the application makes it when it first connects"
+            way_out = "the application makes it when it first connects"
             if not self.development:
-                make = "make it with: flask test-db create"
+                way_out = "make it with: flask test-db create"
             raise DatabaseError(
-                f"There is no database {self.database!r} on {address(cluster.url)}; {make}"
+                f"There is no database {self.database!r} on {address(cluster.url)}; {way_out}"
             )
         self._check_ours(cluster, found)
         return found
 
-    def _check_ours(self, cluster: Cluster, found: Found) -> None:
-        """Refuse a database that may be somebody else's.
+    def _check_ours(self, cluster: Cluster, database: Database) -> None:
+        """Refuse a database that other people may use.
 
-        On the embedded development server nobody else has one. Elsewhere the mark decides, also
-        for a copy: it locks others out meanwhile, and would never be restored.
+        All databases on the embedded development server are the project's. On another server the
+        label decides. That holds for saving as well, during which nobody can connect.
         """
         if not self.development:
-            cluster.check_mark(found)
-        elif not self.embedded and found.mark is None:
+            cluster.check_label(database)
+        elif not self.embedded and database.label is None:
             raise RefusedError(
-                f"Refused: the database {found.name!r} on {address(cluster.url)} was not made by"
+                f"Refused: the database {database.name!r} on {address(cluster.url)} was not made by"
                 " flask-testbed, and is the application's own: it may be of worth to others. Use"
                 " pg_dump and pg_restore, or the embedded development server"
                 " (development_url())."
             )
 
-    def _find(self, cluster: Cluster, name: str) -> Found:
+    def _find(self, cluster: Cluster, name: str) -> Database:
         found = cluster.find(self._key(name))
-        if found is None or found.mark is None:
+        if found is None or found.label is None:
             raise DatabaseError(
                 f"There is no snapshot {name!r} of {self.database!r} on {address(cluster.url)}."
                 f" See which there are with: {self._command('list')}"
@@ -236,7 +192,7 @@ class Snapshots:
         return found
 
     def _key(self, name: str) -> str:
-        """The name of a snapshot's database, which is always short enough."""
+        """Return the name of a snapshot's database, which is always short enough."""
         digest = hashlib.sha256(f"{self.database}\0{name}".encode()).hexdigest()
         return SNAPSHOT + digest[:16]
 
@@ -245,8 +201,21 @@ class Snapshots:
         return " ".join(["flask test-db snapshot", *words, *option])
 
 
+def snapshot_json(snapshot: Database) -> dict[str, Any]:
+    """Return what ``snapshot list --json`` shows of a snapshot."""
+    label = snapshot.label
+    return {
+        "name": label.title if label else "",
+        "of": label.of if label else "",
+        "database": snapshot.name,
+        "made_by": snapshot.made_by,
+        "made_at": snapshot.made_at,
+        "size": snapshot.size,
+    }
+
+
 def _check_name(name: str) -> None:
-    if not _LABEL.fullmatch(name):
+    if not _NAME.fullmatch(name):
         raise SettingsError(
             f"{name!r} cannot be the name of a snapshot: use up to 63 ASCII letters, digits, '_',"
             " '-' and '.', beginning with a letter or a digit."

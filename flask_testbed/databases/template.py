@@ -1,94 +1,128 @@
-"""Templates: a schema is built once, and cloned ever after."""
+"""Templates: a schema is built once, and cloned for each test database."""
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
-from contextlib import closing
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import cache
 from importlib import metadata
 
-from ..application.databases import AppDatabase
-from ..application.schema import Schema, build_schema
-from ..isolation.commit.reset import INSTALL, install
-from ..postgres.cluster import TEMPLATE, Cluster, Found, Mark
+from ..application.schema import Schema
+from ..isolation.commit.install import INSTALL, install
+from ..postgres.capacity import check_capacity
+from ..postgres.cluster import Cluster
 from ..postgres.connecting import Connection
+from ..postgres.database import Database
+from ..postgres.labels import TEMPLATE, Kind, Label
 from .pruning import prune_templates
 
-#: The version of an installed distribution. It takes most of a millisecond to read.
+logger = logging.getLogger(__name__)
+
+#: The version of an installed distribution. Reading it takes most of a millisecond.
 _version = cache(metadata.version)
 
 
-def full_fingerprint(cluster: Cluster, schema: Schema) -> str:
-    """Everything that a template depends on: schema, hooks, server, role and this engine."""
-    parts = (
-        schema.source,
-        schema.fingerprint,
-        str(cluster.version),
-        cluster.locale,
-        *cluster.extension_versions(schema.extensions),
-        cluster.connection.info.user,
-        _version("flask-testbed"),
-        INSTALL,
-    )
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+class Template:
+    """A database on a server of which test databases are clones.
 
+    Constructing it connects to the server, and builds nothing.
 
-def hold_template(database: AppDatabase, cluster: Cluster, schema: Schema) -> Found:
-    """Have the template of a schema, built if need be, and hold it: nobody drops it meanwhile.
-
-    Whoever comes second waits for the first to build it.
-
-    :raises ServerError: there are more workers than the server has connections for.
-    :raises DatabaseError: the schema cannot be built; nothing is left of it.
+    :param cluster: the server.
+    :param schema: the schema of the template.
     """
-    # pytest-xdist says so in each worker. Better now than when some of them have begun.
-    cluster.check_room(int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
-    name = TEMPLATE + full_fingerprint(cluster, schema)
-    cluster.lock_shared(name)
-    if found := _find(cluster, name):
+
+    def __init__(self, cluster: Cluster, schema: Schema) -> None:
+        self.schema = schema
+        self.fingerprint = _fingerprint(cluster, schema)
+        """A hash of everything on which the template depends."""
+        self.name = TEMPLATE + self.fingerprint
+        """Name of the database."""
+        self._cluster = cluster
+
+    def __repr__(self) -> str:
+        return f"<Template {self.name}, built from {self.schema.source.name}>"
+
+    @contextmanager
+    def held(self) -> Iterator[Database]:
+        """Build the template unless it exists, and keep others from dropping it inside.
+
+        Concurrent processes wait for the first one to build it. On an external server, the last
+        process that holds it drops it.
+
+        :raises ServerError: the server has too few connections for the workers.
+        :raises DatabaseError: the schema cannot be built; nothing is left of it.
+        """
+        # pytest-xdist sets the variable in each worker. No worker should begin in vain.
+        check_capacity(self._cluster, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+        self._cluster.locks.lock_shared(self.name)
+        try:
+            yield self._find() or self._build_or_wait()
+        finally:
+            self._release()
+
+    def _find(self) -> Database | None:
+        found = self._cluster.find(self.name)
+        if found is not None:
+            self._cluster.check_label(found)
+            logger.debug("found the template %s", self.name)
         return found
-    # A lock of its own: that on the name is shared by all users, as long as they run, and
-    # whoever came second would wait for their end.
-    with cluster.locked(f"building {name}", "to build the template"):
-        return _find(cluster, name) or _build(database, cluster, schema, name)
 
+    def _build_or_wait(self) -> Database:
+        # This lock is another one than that on the name, which is shared by all users for as
+        # long as they run: the second process would wait for their end.
+        with self._cluster.locks.locked(f"building {self.name}", "to build the template"):
+            return self._find() or self._build()
 
-def _build(database: AppDatabase, cluster: Cluster, schema: Schema, name: str) -> Found:
-    cluster.drop_unfinished()
-    mark = Mark.make("template", full_fingerprint(cluster, schema))
-    with cluster.making(name, mark) as unfinished:
-        build_schema(database, schema, cluster.url.set(database=unfinished))
-        with closing(cluster.connect(unfinished)) as connection:
-            install(connection)
-            tables = count_tables(connection)
-    # The templates of old schemas are of no use, and each takes as much room as this one.
-    prune_templates(cluster, name)
-    mark = replace(mark, tables=tables)
-    cluster.mark(name, mark)
-    return Found(name, cluster.connection.info.user, mark, connections=0)
+    def _build(self) -> Database:
+        started = time.perf_counter()
+        cluster = self._cluster
+        cluster.drop_unfinished()
+        label = Label.create(Kind.TEMPLATE, self.fingerprint)
+        with cluster.creating(self.name, label) as unfinished:
+            self.schema.build(cluster.url.set(database=unfinished))
+            with closing(cluster.connect(unfinished)) as connection:
+                install(connection)
+                label = replace(label, tables=count_tables(connection))
+        # The templates of old schemas are not needed, and each is as large as this one.
+        prune_templates(cluster, self.name)
+        cluster.set_label(self.name, label)
+        seconds = time.perf_counter() - started
+        logger.debug("built %r in %.3f s", self, seconds)
+        return Database(self.name, cluster.role, label, connections=0)
+
+    def _release(self) -> None:
+        cluster = self._cluster
+        if cluster.connection.closed:
+            return  # its locks are released, and the next process drops the template
+        cluster.locks.unlock_shared(self.name)
+        # On an embedded server, templates stay for the next run.
+        if cluster.embedded is None and cluster.locks.try_lock(self.name):
+            if found := cluster.find(self.name):
+                cluster.check_label(found)
+                cluster.drop(self.name)
+            cluster.locks.unlock(self.name)
 
 
 def count_tables(connection: Connection) -> int:
-    """How many tables the application has in a database."""
+    """Return the number of the application's tables in a clone of a template."""
     row = connection.execute("SELECT count(*) FROM flask_testbed.user_table").fetchone()
     return int(row[0]) if row else 0
 
 
-def release_template(cluster: Cluster, name: str, *, keep: bool) -> None:
-    """Let go of a template. Unless it is to be kept, its last user drops it."""
-    cluster.unlock_shared(name)
-    if not keep and cluster.try_lock(name):
-        found = cluster.find(name)
-        if found is not None:
-            cluster.check_mark(found)
-            cluster.drop(name)
-        cluster.unlock(name)
-
-
-def _find(cluster: Cluster, name: str) -> Found | None:
-    found = cluster.find(name)
-    if found is not None:
-        cluster.check_mark(found)
-    return found
+def _fingerprint(cluster: Cluster, schema: Schema) -> str:
+    """Return a hash of the schema, the server, the role and the version of the testbed."""
+    parts = (
+        schema.fingerprint,
+        str(cluster.version),
+        cluster.locale,
+        *cluster.extension_versions(schema.extensions),
+        cluster.role,
+        _version("flask-testbed"),
+        INSTALL,
+    )
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]

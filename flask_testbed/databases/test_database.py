@@ -1,15 +1,12 @@
-"""What the ``test-db`` commands do."""
+"""The test database of an application, as the commands ``test-db`` handle it."""
 
 from __future__ import annotations
 
-import os
 import re
-import signal
-import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from flask import Flask
@@ -19,21 +16,21 @@ from ..application.databases import database_of
 from ..application.guards import check_target
 from ..application.schema import Schema, find_schema
 from ..application.target import NAMES_OF_RUNS, target_of
-from ..embedded.parameters import environment_without_libpq
-from ..embedded.programs import psql
 from ..errors import DatabaseError, RefusedError
-from ..postgres.cluster import SNAPSHOT, TEMPLATE, UNFINISHED, Cluster, Found, Mark
-from ..postgres.connecting import address, shown
-from ..postgres.in_use import check_unused, held, hold
+from ..postgres.cluster import Cluster
+from ..postgres.connecting import address
+from ..postgres.database import Database
+from ..postgres.in_use import check_no_sessions, lock_database, locked_database
+from ..postgres.labels import SNAPSHOT, TEMPLATE, UNFINISHED, Kind, Label
 from .pruning import DAYS, KEEP, Pruned, prune
+from .psql import run_psql
 from .servers import cluster_of
-from .status import Row, describe
-from .template import count_tables, full_fingerprint, hold_template, release_template
+from .template import Template, count_tables
 
 
 @dataclass(frozen=True)
 class Created:
-    """A test database that is there now."""
+    """The result of ``create`` and ``reset``."""
 
     name: str
     where: str
@@ -44,7 +41,7 @@ class Created:
 
 
 class TestDatabase:
-    """The test database of an application, as somebody at a terminal handles it.
+    """The test database of an application.
 
     :param app: an application with Flask-SQLAlchemy.
     :raises SettingsError: a setting cannot be used.
@@ -56,127 +53,112 @@ class TestDatabase:
         self._database = database_of(app)
         self.target = target_of(self._database)
 
+    def __repr__(self) -> str:
+        return f"<TestDatabase {self.target.name!r} on {self.target.source}>"
+
     @property
     def url(self) -> URL:
-        """Its URL, with its password. Connects to nothing."""
+        """URL of the test database, with its password. Connects to nothing."""
         return cluster_of(self.target).url
 
     def create(self) -> Created:
-        """Make the test database, or find that it is there and current.
+        """Create the test database, unless it exists with the current schema.
 
-        :raises RefusedError: a rule protects what is there, or its schema is another one.
-        :raises TestbedError: it cannot be made.
+        :raises RefusedError: a rule protects the database that exists, or its schema is another.
+        :raises TestbedError: it cannot be created.
         """
         started = time.perf_counter()
-        with self._cluster() as cluster, held(cluster, self.target.name):
+        with self._cluster() as cluster, locked_database(cluster, self.target.name):
             found = cluster.find(self.target.name)
-            mark = cluster.check_mark(found) if found is not None else None
-            if mark is not None and mark.kind == "kept":
-                self._check_current(cluster, mark)
-                return self._created(cluster, started, mark, existed=True)
+            label = cluster.check_label(found) if found is not None else None
+            template = Template(cluster, self._schema)
+            if label is not None and label.kind == Kind.KEPT:
+                self._check_current(label, template)
+                return self._created(cluster, started, label, existed=True)
             if found is not None:
-                check_unused(cluster, found)
-            return self._created(cluster, started, self._replace(cluster, found), existed=False)
+                check_no_sessions(cluster, found)
+            label = self._clone(cluster, template, replacing=found is not None)
+            return self._created(cluster, started, label, existed=False)
 
     def reset(self, *, force: bool = False) -> Created:
-        """Empty the test database: a new clone of the template takes its place.
+        """Replace the test database by a new clone of the template, which is empty.
 
-        :param force: end other people's connections.
-        :raises RefusedError: a rule protects it, or somebody is connected.
+        :param force: end the sessions of others.
+        :raises RefusedError: a rule protects the database, or a program is connected to it.
         """
         started = time.perf_counter()
-        with self._cluster() as cluster, held(cluster, self.target.name):
-            found = cluster.find(self.target.name)
-            if found is None:
-                raise DatabaseError(self._absent())
-            cluster.check_mark(found)
-            check_unused(cluster, found, force=force)
-            return self._created(cluster, started, self._replace(cluster, found), existed=False)
+        with self._cluster() as cluster, locked_database(cluster, self.target.name):
+            found = self._find(cluster)
+            cluster.check_label(found)
+            check_no_sessions(cluster, found, force=force)
+            template = Template(cluster, self._schema)
+            label = self._clone(cluster, template, replacing=True)
+            return self._created(cluster, started, label, existed=False)
 
     def drop(self, *, confirmed: bool = False, force: bool = False) -> list[str]:
-        """Drop the test database, and those of its workers and of concurrent runs.
+        """Drop the test database, and those of its workers and concurrent runs: all or none.
 
-        Either all of them or none.
-
-        :param confirmed: a person wants it dropped even if the engine has not made it.
-        :param force: end other people's connections.
-        :returns: the names of those that were dropped, sorted.
-        :raises RefusedError: a rule protects one of them, or somebody is connected.
+        :param confirmed: drop the test database even if the testbed has not created it.
+        :param force: end the sessions of others.
+        :returns: the names of the databases that were dropped, sorted.
+        :raises RefusedError: a rule protects one of them, or a program is connected to it.
         """
         with self._cluster() as cluster:
-            doomed = [found for found in self._all(cluster) if found.mark or self._is_it(found)]
-            for found in doomed:
-                check_target(self.target, found.name)
+            all_of_them = [
+                one for one in self._find_all(cluster) if one.label or one.name == self.target.name
+            ]
+            for database in all_of_them:
+                check_target(self.target, database.name)
                 if not confirmed:
-                    cluster.check_mark(found)
-                hold(cluster, found.name)
-                check_unused(cluster, found, force=force)
-            for found in doomed:
-                cluster.drop(found.name)
-            return [found.name for found in doomed]
+                    cluster.check_label(database)
+                lock_database(cluster, database.name)
+                check_no_sessions(cluster, database, force=force)
+            for database in all_of_them:
+                cluster.drop(database.name)
+            return [database.name for database in all_of_them]
 
     def prune(self, *, keep: int = KEEP, days: float = DAYS) -> list[Pruned]:
-        """Drop leftovers of dead runs, of whichever project, and templates of old schemas.
+        """Drop leftovers of dead runs, of all projects, and templates of old schemas.
 
-        :param keep: how many old templates stay on the embedded server, the newest ones.
-        :param days: for how long they stay there.
-        :returns: what was dropped, sorted by name.
+        :param keep: number of old templates that stay on the embedded server, the newest ones.
+        :param days: days for which they stay.
+        :returns: what was dropped: databases sorted by name, then servers.
         """
         with self._cluster() as cluster:
-            current = TEMPLATE + full_fingerprint(cluster, self._schema)
+            current = Template(cluster, self._schema).name
             return prune(cluster, current=current, keep=keep, days=days)
 
-    def status(self) -> list[Row]:
-        """Describe what exists: the test database, those of runs, snapshots and templates."""
+    def status(self) -> list[Database]:
+        """Return the test database, those of runs, snapshots and templates."""
         with self._cluster() as cluster:
-            fingerprint = full_fingerprint(cluster, self._schema)
-            found = self._all(cluster)
+            fingerprint = Template(cluster, self._schema).fingerprint
+            found = self._find_all(cluster)
             found += cluster.find_all(f"({TEMPLATE}|{UNFINISHED}|{SNAPSHOT}).*")
-            return [describe(cluster, one, fingerprint) for one in found]
+            return [
+                replace(
+                    cluster.inspect(one),
+                    current=one.fingerprint == fingerprint if one.label else None,
+                )
+                for one in found
+            ]
 
-    @contextmanager
-    def scratch(self) -> Iterator[tuple[Cluster, str]]:
-        """Have another database with the application's schema meanwhile.
+    def shell(self, arguments: tuple[str, ...] = ()) -> int:
+        """Run ``psql`` on the test database, and return its exit status.
 
-        Yields the server, and the database's name.
-
-        :raises TestbedError: it cannot be made.
-        """
-        with (
-            self._cluster() as cluster,
-            self._template(cluster) as template,
-            cluster.scratch(template.name) as name,
-        ):
-            yield cluster, name
-
-    def shell(self, arguments: Sequence[str] = ()) -> int:
-        """Run ``psql`` on the test database, and return its status.
-
-        :param arguments: further ones for psql.
+        :param arguments: further arguments of psql.
         :raises DatabaseError: there is no test database.
         """
         with self._cluster() as cluster:
-            if cluster.find(self.target.name) is None:
-                raise DatabaseError(self._absent())
-            command = [str(psql()), shown(cluster.url), *arguments]
-            embedded = cluster.server is not None
-            environment = environment_without_libpq() if embedded else dict(os.environ)
-            if cluster.url.password:
-                environment["PGPASSWORD"] = str(cluster.url.password)
-            # Ctrl-C is for psql: there it ends a statement and not the session.
-            before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-            try:
-                return subprocess.run(command, env=environment, check=False).returncode
-            finally:
-                signal.signal(signal.SIGINT, before)
+            self._find(cluster)
+            return run_psql(cluster, arguments)
 
     @contextmanager
     def serving(self) -> Iterator[URL]:
-        """Keep the embedded server up meanwhile; yields the URL of the test database.
+        """Keep the embedded server running, and yield the URL of the test database.
 
-        Makes that database, if it is not there.
+        The test database is created if it does not exist.
 
-        :raises DatabaseError: the server is not the embedded one.
+        :raises DatabaseError: the test database is on an external server.
         """
         if not self.target.embedded:
             raise DatabaseError(
@@ -188,7 +170,20 @@ class TestDatabase:
                 self.create()
             yield cluster.url
 
-    # Parts
+    @contextmanager
+    def temporary(self) -> Iterator[tuple[Cluster, str]]:
+        """Create another database with the application's schema, and drop it in the end.
+
+        Yields its server and its name.
+
+        :raises TestbedError: it cannot be created.
+        """
+        with (
+            self._cluster() as cluster,
+            Template(cluster, self._schema).held() as template,
+            cluster.temporary_clone(template.name) as name,
+        ):
+            yield cluster, name
 
     @contextmanager
     def _cluster(self) -> Iterator[Cluster]:
@@ -200,52 +195,43 @@ class TestDatabase:
     def _schema(self) -> Schema:
         return find_schema(self._database)
 
-    def _replace(self, cluster: Cluster, found: Found | None) -> Mark:
-        fingerprint = full_fingerprint(cluster, self._schema)
-        with self._template(cluster) as template:
-            mark = Mark.make("kept", fingerprint, tables=cluster.check_mark(template).tables)
-            cluster.clone(template.name, self.target.name, mark, replacing=found is not None)
-        return mark
+    def _find(self, cluster: Cluster) -> Database:
+        found = cluster.find(self.target.name)
+        if found is None:
+            raise DatabaseError(
+                f"There is no test database {self.target.name!r} on {address(self.url)}."
+                " Make it with: flask test-db create"
+            )
+        return found
 
-    @contextmanager
-    def _template(self, cluster: Cluster) -> Iterator[Found]:
-        """Hold the template of the application's schema meanwhile."""
-        template = hold_template(self._database, cluster, self._schema)
-        try:
-            yield template
-        finally:
-            # On a server of somebody else's, nothing stays that nobody asked for.
-            release_template(cluster, template.name, keep=self.target.embedded)
+    def _find_all(self, cluster: Cluster) -> list[Database]:
+        return cluster.find_all(re.escape(self.target.name) + NAMES_OF_RUNS)
 
-    def _check_current(self, cluster: Cluster, mark: Mark) -> None:
-        if mark.fingerprint != full_fingerprint(cluster, self._schema):
+    def _clone(self, cluster: Cluster, template: Template, *, replacing: bool) -> Label:
+        """Clone the template, and return the label of the clone."""
+        with template.held() as found:
+            tables = cluster.check_label(found).tables
+            label = Label.create(Kind.KEPT, template.fingerprint, tables=tables)
+            cluster.clone(template.name, self.target.name, label, replacing=replacing)
+        return label
+
+    def _check_current(self, label: Label, template: Template) -> None:
+        if label.fingerprint != template.fingerprint:
             raise RefusedError(
                 f"Refused: the database {self.target.name!r} is there already, and its schema is"
                 " not the application's of now. Make it anew, empty, with: flask test-db reset"
             )
 
-    def _created(self, cluster: Cluster, started: float, mark: Mark, *, existed: bool) -> Created:
-        name, tables = self.target.name, mark.tables
-        if tables is None:  # pytest has made it, or the template's maker was killed
+    def _created(self, cluster: Cluster, started: float, label: Label, *, existed: bool) -> Created:
+        name, tables = self.target.name, label.tables
+        if tables is None:  # pytest created it, or the process that built the template was killed
             with closing(cluster.connect(name)) as connection:
                 tables = count_tables(connection)
         return Created(
             name=name,
             where=f"{address(cluster.url)} ({self.target.source})",
-            source=self._schema.source,
+            source=self._schema.source.name,
             tables=tables,
             seconds=time.perf_counter() - started,
             existed=existed,
-        )
-
-    def _all(self, cluster: Cluster) -> list[Found]:
-        return cluster.find_all(re.escape(self.target.name) + NAMES_OF_RUNS)
-
-    def _is_it(self, found: Found) -> bool:
-        return found.name == self.target.name
-
-    def _absent(self) -> str:
-        return (
-            f"There is no test database {self.target.name!r} on {address(self.url)}."
-            " Make it with: flask test-db create"
         )

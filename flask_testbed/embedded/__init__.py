@@ -1,7 +1,7 @@
-"""A PostgreSQL server that pip installs: started at first use, stopped with its last user.
+"""A PostgreSQL server that pip installs. It starts at first use and stops after its last user.
 
-Imports :mod:`flask_testbed.errors` alone. Begin with :mod:`.server`, the server as it is used;
-:mod:`.keeper` is the small process that starts PostgreSQL and stops it.
+May import :mod:`flask_testbed.errors` and nothing else of the testbed. Begin with :mod:`.server`,
+which the other packages use; :mod:`.keeper` is the process that starts and stops PostgreSQL.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The folders of embedded servers: whose they are, and who can reach them."""
+"""The folders of embedded servers, and the account that PostgreSQL runs as in them."""
 
 from __future__ import annotations
 
@@ -12,23 +12,26 @@ from typing import Any
 
 from ..errors import ServerError
 
-# Neither exists on Windows, where start() says what to use instead.
+# Windows has neither module. EmbeddedServer.start() refuses to run there.
 if sys.platform != "win32":
     import fcntl
     import pwd
 
+#: A file system in memory.
 MEMORY = Path("/dev/shm")
 
-# Not TMPDIR's: two processes that use one server may have different ones.
+#: Not the folder of TMPDIR: processes that share a server may have different values of it.
 TEMPORARY = Path("/tmp")
 
+#: The folder for servers that root starts and whose account cannot reach the usual folders.
 SYSTEM = Path("/var/lib/flask-testbed")
 
 
 def account_of(data: Path) -> pwd.struct_passwd:
-    """The account that runs the server: one's own, since PostgreSQL refuses to run as root.
+    """Return the account that runs the server with this data directory.
 
-    For root it is whoever owns the data, else ``postgres``, else ``nobody``.
+    That is the current user's account. PostgreSQL refuses to run as root, so for root it is the
+    account that owns the data directory, or else ``postgres``, or else ``nobody``.
     """
     if os.geteuid() != 0:
         return pwd.getpwuid(os.geteuid())
@@ -46,19 +49,23 @@ def account_of(data: Path) -> pwd.struct_passwd:
 
 
 def run_as(account: pwd.struct_passwd) -> dict[str, Any]:
-    """Arguments of :class:`subprocess.Popen`."""
+    """Return the arguments of :class:`subprocess.Popen` that start a program as an account."""
     if account.pw_uid == os.geteuid():
         return {}
     return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
 
 
 def give(folder: Path, account: pwd.struct_passwd) -> None:
+    """Make an account the owner of a folder."""
     if account.pw_uid != os.geteuid():
         os.chown(folder, account.pw_uid, account.pw_gid)
 
 
 def is_reachable(path: Path) -> bool:
-    """Whether the server's account, for root another one, can pass through all that exists."""
+    """Return whether the server's account can pass through every folder on a path.
+
+    Folders that do not exist yet do not count. Only root runs the server as another account.
+    """
     if os.geteuid() != 0:
         return True
     existing = [part for part in [path, *path.parents] if part.exists()]
@@ -66,16 +73,18 @@ def is_reachable(path: Path) -> bool:
 
 
 def is_writable(folder: Path) -> bool:
-    """Whether the folder can be made, or is there and can be written."""
+    """Return whether a folder can be written to or, if it does not exist, created."""
     while not folder.exists():
         folder = folder.parent
     return os.access(folder, os.W_OK | os.X_OK)
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder of the engine's own, closed to others, but for passing through as root.
+    """Create a folder and its parents, closed to other users.
 
-    :raises ServerError: it is there, and somebody else's.
+    The folders that root creates can be passed through, but not listed, by other users.
+
+    :raises ServerError: the folder exists and belongs to another user.
     """
     mode = 0o711 if os.geteuid() == 0 else 0o700
     for part in reversed([folder, *folder.parents]):
@@ -86,14 +95,17 @@ def make_folder(folder: Path) -> None:
     for part in [folder, *folder.parents]:
         if part.parent in shared and (part.is_symlink() or part.stat().st_uid != os.geteuid()):
             raise ServerError(
-                f"The folder {part} belongs to somebody else. Delete it, or choose another"
-                " place for the embedded server, with FLASK_TESTBED_HOME."
+                f"The folder {part} belongs to another user. Delete it, or choose another folder"
+                " for the embedded server, with FLASK_TESTBED_HOME."
             )
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock on a file. The kernel releases that of a process that dies."""
+def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold an exclusive lock on a file. The kernel releases it if the process dies.
+
+    :raises BlockingIOError: ``wait`` is false, and another process has locked the file.
+    """
     with open(path, "a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield

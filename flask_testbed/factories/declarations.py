@@ -1,4 +1,4 @@
-"""Declarations for factories: keys, moments and related rows that one seed repeats exactly."""
+"""Declarations for factories. Under the same seed, they give the same values."""
 
 from __future__ import annotations
 
@@ -26,17 +26,21 @@ __all__ = [
 
 
 class Uuid(BaseDeclaration):  # type: ignore[misc]  # factory_boy is Any to mypy
-    """A random `uuid.UUID` (version 4), not a string: a string makes two identities of one row."""
+    """A random `uuid.UUID` (version 4).
+
+    It is no string: the session would take a string and the UUID that it reads for two keys.
+    """
 
     def evaluate(self, instance: Any, step: Any, extra: dict[str, Any]) -> uuid.UUID:
         return random_uuid()
 
 
 class Token(BaseDeclaration):  # type: ignore[misc]  # factory_boy is Any to mypy
-    """A random text of ``length`` hexadecimal digits, for columns that must be unique.
+    """A random string of ``length`` hexadecimal digits, for columns that must be unique.
 
-    A sequence starts over with each test and each process, and so repeats what is in the database
-    already. Twelve digits, the default, collide once in 140 million when 2,000 rows have them.
+    A sequence starts over with each test and each process, so that its values may be in the
+    database already. With the default of twelve digits, the probability that two of 2,000 rows
+    have the same token is one in 140 million.
     """
 
     def __init__(self, length: int = 12) -> None:
@@ -50,7 +54,7 @@ class Token(BaseDeclaration):  # type: ignore[misc]  # factory_boy is Any to myp
 class Ago(BaseDeclaration):  # type: ignore[misc]  # factory_boy is Any to mypy
     """A moment (UTC) before now: exactly ``least`` before, or between ``least`` and ``most``.
 
-    Now is the real one, or in a scenario the one that the scenario is played for.
+    In a scenario, now is the moment that the scenario describes.
     """
 
     def __init__(self, least: timedelta, most: timedelta | None = None) -> None:
@@ -63,7 +67,10 @@ class Ago(BaseDeclaration):  # type: ignore[misc]  # factory_boy is Any to mypy
 
 
 class After(BaseDeclaration):  # type: ignore[misc]  # factory_boy is Any to mypy
-    """A moment after that of the attribute called ``start``: ``least`` later, at most ``most``."""
+    """A moment after the attribute called ``start``: between ``least`` and ``most`` later.
+
+    Without ``most``, it is exactly ``least`` later.
+    """
 
     def __init__(self, start: str, least: timedelta, most: timedelta | None = None) -> None:
         super().__init__()
@@ -77,9 +84,9 @@ class After(BaseDeclaration):  # type: ignore[misc]  # factory_boy is Any to myp
 
 
 class Derived(BaseDeclaration):  # type: ignore[misc]  # factory_boy is Any to mypy
-    """What ``function`` makes of the attribute called ``name``, and of nothing else.
+    """The result of ``function`` for the attribute called ``name``.
 
-    The same as a `LazyAttribute`, but for the promise, which lets bulk creation call the function
+    Unlike a `LazyAttribute`, it depends on nothing else, so that bulk creation calls the function
     once for each different value: ``slug = Derived("title", slugify)``.
     """
 
@@ -93,10 +100,10 @@ class Derived(BaseDeclaration):  # type: ignore[misc]  # factory_boy is Any to m
 
 
 class OnRequest(PostGeneration):  # type: ignore[misc]  # factory_boy is Any to mypy
-    """A hook that runs only if the call gives it a value that is true, or values of its own.
+    """A hook that runs only if the call gives it a true value, or values with its prefix.
 
-    Like `PostGeneration`, its function gets the row, whether it is created, the value, and the
-    rest. Bulk creation skips it where it is not asked for, and refuses it where it is.
+    Its function has the parameters of a `PostGeneration` hook: the row, whether it is created, the
+    value, and the values with its prefix. Bulk creation raises an error if the hook would run.
     """
 
     def call(self, instance: Any, step: Any, context: Any) -> Any:
@@ -106,16 +113,16 @@ class OnRequest(PostGeneration):  # type: ignore[misc]  # factory_boy is Any to 
 
 
 class SharedParent(SubFactory):  # type: ignore[misc]  # factory_boy is Any to mypy
-    """The parent that a given sibling already has, else a new one.
+    """The parent of a sibling that the call gives, or a new parent.
 
     In a factory of feedback, which has an agent and an execution of that same agent::
 
         agent = SharedParent(AgentFactory, "execution.agent")
         execution = SubFactory(ExecutionFactory, agent=SelfAttribute("..agent"))
 
-    A call that gives ``execution`` gets the execution's agent, one that gives ``agent`` an
-    execution of that agent, one that gives neither an agent and its execution. Several paths are
-    tried in turn: the first whose sibling is given wins.
+    If a call gives ``execution``, the agent is that of the execution. If it gives ``agent``, a new
+    execution of that agent is made. If it gives neither, both are new. Several paths are tried in
+    turn: the first whose sibling is given is used.
     """
 
     def __init__(self, factory: Any, *paths: str, **defaults: Any) -> None:
@@ -131,11 +138,11 @@ class SharedParent(SubFactory):  # type: ignore[misc]  # factory_boy is Any to m
 
 
 def _given_parent(instance: Any, given: dict[str, Any], path: list[str]) -> Any:
-    """What ``path`` leads to from a row that the call gives, also as ``execution__agent=``."""
+    """Follow ``path`` from a row that the call gives, also as ``execution__agent=``."""
     for depth in range(1, len(path) + 1):
         row = given.get("__".join(path[:depth]))
         if row is not None:
-            # Of a sibling, the call may give a declaration; it is evaluated by now, or will be.
+            # The call may give a declaration of the sibling: read its value.
             row = getattr(instance, path[0]) if depth == 1 else row
             for name in path[depth:]:
                 row = getattr(row, name)
@@ -144,28 +151,34 @@ def _given_parent(instance: Any, given: dict[str, Any], path: list[str]) -> Any:
 
 
 class KeyOf(SubFactory):  # type: ignore[misc]  # factory_boy is Any to mypy
-    """The ``id`` of a new parent, for a key that the model knows as a column only."""
+    """The ``id`` of a new parent, for a foreign key without a relationship in the model."""
 
     def evaluate(self, instance: Any, step: Any, extra: dict[str, Any]) -> Any:
         return super().evaluate(instance, step, extra).id
 
 
 class RelatedBatch(RelatedFactory):  # type: ignore[misc]  # factory_boy is Any to mypy
-    """As many related rows as the call asks for; none unless it does.
+    """A number of related rows that each call chooses; 0 by default.
 
     With ``with_executions = RelatedBatch("factories.AgentExecutionFactory", "agent")``, the call
     ``AgentFactory(with_executions=3)`` makes three executions whose ``agent`` is the new row.
-    ``with_executions__failed=True`` goes to each of them. All are part of the one call: built if
-    it builds, committed once with it if it creates.
+    ``with_executions__failed=True`` is passed to each of them. They are part of the call: they are
+    built if it builds, and committed with it if it creates.
 
-    Raises `FactoryError` if the number is not a whole one, 0 or more.
+    :raises FactoryError: the number is not a whole number, 0 or more.
     """
 
     def call(self, instance: Any, step: Any, context: Any) -> list[Any]:
-        size = 0 if context.value is None else context.value
-        if isinstance(size, bool) or not isinstance(size, int) or size < 0:
-            raise FactoryError(
-                f"{size!r} is not a number of related rows: give a whole number, 0 or more."
-            )
+        size = related_size(context.value)
         values = {**self.defaults, **context.extra, self.name: instance}
         return [step.recurse(self.get_factory(), dict(values)) for _ in range(size)]
+
+
+def related_size(value: Any) -> int:
+    """Return the number of related rows that a call asks for by a value."""
+    size = 0 if value is None else value
+    if isinstance(size, bool) or not isinstance(size, int) or size < 0:
+        raise FactoryError(
+            f"{size!r} is not a number of related rows: give a whole number, 0 or more."
+        )
+    return size

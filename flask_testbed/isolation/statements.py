@@ -7,14 +7,16 @@ is lost by that but a refusal that was not necessary.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 #: What a statement begins with that changes nothing, unless one of the other words is in it.
 _READING = frozenset(
     {"select", "values", "table", "show", "with", "explain", "fetch", "move", "close", "declare"}
 )
-_WRITING = frozenset({"insert", "update", "delete", "merge", "into", "create", "set_config"})
+_WRITING = frozenset({"insert", "update", "delete", "merge", "into", "create"})
 _WRITING_PREFIXES = ("lo_", "lowrite", "dblink", "pg_advisory", "pg_try_advisory")
 
 #: https://www.postgresql.org/docs/current/sql-commands.html, those that end or begin transactions.
@@ -25,10 +27,21 @@ _DDL = frozenset(
     # These may do anything.
     | {"do", "call", "import", "cluster"}
 )
+_IN_A_FUNCTION = _DDL | {"truncate", "copy", "lock", "execute"}
 _LASTING = frozenset({"load", "prepare"})
 # A block or a procedure may set what it likes.
 _SESSION = frozenset({"listen", "load", "prepare", "do", "call"})
-_LOCAL = re.compile(r"^set local ([\w.]+|\"[^\"]+\")")
+_SETS_LOCALLY = re.compile(r"\bset\s+local\b|\bset_config\b")
+_SETS_BY_EXECUTE = re.compile(r"\bexecute\s+(?:format\s*\(\s*)?'\s*set\s+local\b")
+# A call whose last argument says that the setting outlives the transaction.
+_SETS_FOR_SESSION = re.compile(
+    r"""
+    \bset_config\s* \( (?: [^()'] | '(?:[^']|'')*' | \( (?: [^()] | \([^()]*\) )* \) )*
+    ,\s* '?(?:f|false|n|no|off|0)'? \s* (?:::\s*\w+\s*)? \)
+    """,
+    re.VERBOSE,
+)
+_SETS_IN_BODY = re.compile(r"(?:\bbegin|\bthen|\belse|\bloop|;)\s*set\s+(?!local\b)")
 _LEVEL = re.compile(r"\b(serializable|repeatable read|\w*transaction_isolation)\b")
 _SESSION_LOCK = re.compile(r"pg_(try_)?advisory_lock")
 _TEMPORARY = frozenset({"temp", "temporary"})
@@ -81,27 +94,59 @@ class Effects:
     lasting: bool = False
     """It leaves in the session what no rollback undoes: a prepared statement, a library."""
 
-    local: tuple[str, ...] = ()
-    """The settings that it sets until the end of the transaction (``SET LOCAL``)."""
+    sets: bool = False
+    """It may set something until the end of the transaction (``SET LOCAL``, ``set_config()``)."""
+
+    def given(self, parameters: Any) -> Effects:
+        """Return what it does with these parameters, by place or by name."""
+        if not self.sets or not parameters or "set_config" not in self.words:
+            return self
+        values = parameters.values() if isinstance(parameters, Mapping) else parameters
+        # set_config(%s, %s, %s) with a False: in doubt it is the last argument.
+        if not any(value is False for value in values):
+            return self
+        return replace(self, writes=True, sets=False)
 
 
 @lru_cache(maxsize=4096)
 def effects_of(text: str) -> Effects:
-    """What a text that is sent to the server may do."""
+    """Return what a text that is sent to the server may do."""
     bare = " ".join(_without_literals(text).lower().split())
     # The body of a function in standard SQL holds statements of its own.
     parts = [bare] if "begin atomic" in bare else bare.split(";")
     statements = [part.strip(" (") for part in parts]
-    return _of_all([statement for statement in statements if statement])
+    return _of_all([statement for statement in statements if statement], text.lower())
 
 
-def _of_all(statements: list[str]) -> Effects:
+def function_sets(source: str) -> bool:
+    """Return whether the body of a function may set something until the end of the transaction."""
+    text = source.lower()
+    return bool(_SETS_LOCALLY.search(text)) and not _SETS_FOR_SESSION.search(text)
+
+
+def function_writes(source: str, writers: Collection[str] = ()) -> bool:
+    """Return whether the body of a function may write, or call one of these that do.
+
+    :param source: in SQL or PL/pgSQL.
+    """
+    body = _SETS_BY_EXECUTE.sub("", source.lower())
+    # INTO gives a value to a variable here.
+    words = set(_WORD.findall(body)) - {"into"}
+    if _SETS_IN_BODY.search(body):
+        return True
+    return any(map(_is_writing, words)) or not words.isdisjoint({*_IN_A_FUNCTION, *writers})
+
+
+def _of_all(statements: list[str], text: str) -> Effects:
     firsts = [_first(statement) for statement in statements]
     words = frozenset(_WORD.findall(" ".join(statements)))
     control = next(filter(None, map(_control, statements)), "")
     read_only = len(statements) == 1 and _sets_read_only(statements[0])
+    for_session = "set_config" in words and bool(_SETS_FOR_SESSION.search(text))
+    # The block of a DO is a literal.
+    setting = text if "do" in firsts else "; ".join(statements)
     return Effects(
-        writes=not read_only and any(map(_writes, statements)),
+        writes=not read_only and (for_session or any(map(_writes, statements))),
         words=words,
         control=control,
         two_phase=bool(_TWO_PHASE.match(control)),
@@ -111,7 +156,7 @@ def _of_all(statements: list[str]) -> Effects:
         defines=bool(_DDL.intersection(firsts)),
         session=any(map(_changes_session, statements)),
         lasting=not control and not _LASTING.isdisjoint(firsts),
-        local=tuple(found for part in statements for found in _LOCAL.findall(part)),
+        sets=not for_session and bool(_SETS_LOCALLY.search(setting)),
     )
 
 
@@ -120,10 +165,15 @@ def _first(statement: str) -> str:
 
 
 def _writes(statement: str) -> bool:
+    if statement.startswith("set local "):
+        return False
     if _first(statement) not in _READING:
         return True
-    words = _WORD.findall(_FOR_UPDATE.sub("", statement))
-    return any(word in _WRITING or word.startswith(_WRITING_PREFIXES) for word in words)
+    return any(map(_is_writing, _WORD.findall(_FOR_UPDATE.sub("", statement))))
+
+
+def _is_writing(word: str) -> bool:
+    return word in _WRITING or word.startswith(_WRITING_PREFIXES)
 
 
 def _control(statement: str) -> str:

@@ -1,4 +1,4 @@
-"""Whether two sets of connection parameters may lead to the same database."""
+"""Compare connection parameters: may two of them lead to the same database?"""
 
 from __future__ import annotations
 
@@ -12,34 +12,35 @@ from sqlalchemy.engine import URL
 
 from .connecting import connect_parameters
 
+#: The parameters that decide to which database a connection leads.
 _PLACE = ("service", "hostaddr", "host", "port", "dbname", "user")
 
 
 def is_same_database(one: URL, other: URL) -> bool:
-    """Whether two URLs may mean the same database. In doubt, they do."""
+    """Return whether two URLs may lead to the same database. If in doubt, return True."""
     return is_same_place(connect_parameters(one), connect_parameters(other))
 
 
 def is_same_place(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether parameters of libpq may mean the same database."""
+    """Return whether two sets of libpq's parameters may lead to the same database."""
     (name, servers), (other_name, other_servers) = _place(one), _place(other)
     return name == other_name and bool(servers & other_servers)
 
 
 def _place(parameters: dict[str, Any]) -> tuple[str | None, set[tuple[str, str]]]:
-    """The database's name, and each address, with its port, at which it may be.
+    """Return the name of a database, and the addresses, each with its port, of its servers.
 
-    ``here`` is every address of this machine.
+    The address ``here`` stands for all addresses of this machine.
     """
     found = _completed(parameters)
     hosts = found.get("host", "").split(",")
-    # An address decides over the host, wherever either was found.
+    # hostaddr has precedence over host, even if it was found in the environment.
     addresses = found.get("hostaddr", "").split(",")
     ports = found.get("port", "").split(",")
     servers = set()
     for number in range(max(len(hosts), len(addresses))):
         name = _nth(addresses, number) or _nth(hosts, number)
-        # One port is that of all hosts.
+        # A single port applies to all hosts.
         port = (ports[0] if len(ports) == 1 else _nth(ports, number)) or "5432"
         servers |= {("here" if _is_here(one) else one, port) for one in _resolve(name)}
     return found.get("dbname"), servers
@@ -50,22 +51,22 @@ def _nth(values: list[str], number: int) -> str:
 
 
 def _completed(parameters: dict[str, Any]) -> dict[str, str]:
-    """Parameters, and what libpq adds: from a service file, the environment, and its defaults.
+    """Return parameters with what libpq adds: from a service file, the environment, its defaults.
 
-    libpq itself is asked, by a connection that it refuses to make: no ``sslmode`` is called like
-    that, which it finds after it has read everything, and before it looks up a host.
+    libpq adds them to a connection whose ``sslmode`` is invalid. It notices that after it has
+    read everything, and before it looks up a host, so it does not connect.
     """
     given = {key: str(parameters[key]) for key in _PLACE if parameters.get(key) is not None}
     conninfo = make_conninfo(**given, password="-", sslmode="-")
     asked = pq.PGconn.connect_start(conninfo.encode())
     found = {one.keyword.decode(): one.val.decode() for one in asked.info if one.val}
     asked.finish()
-    # Nothing is found for a service that is not defined. Nobody can connect to that.
+    # For a service that is not defined, libpq returns nothing, and no connection is possible.
     return found or given
 
 
 def _resolve(host: str) -> set[str]:
-    # A socket's folder, as nothing at all, is on this machine.
+    # The folder of a socket, or no host at all, means this machine.
     if host.rstrip(".") in {"", "localhost"} or host.startswith(("/", "@")):
         return {"127.0.0.1"}
     try:
@@ -75,7 +76,7 @@ def _resolve(host: str) -> set[str]:
 
 
 def _is_here(address: str) -> bool:
-    """Whether an address is this machine's: then a socket can be bound to it."""
+    """Return whether an address is one of this machine: a socket can be bound to it."""
     try:
         ip = ip_address(address.split("%")[0])
     except ValueError:

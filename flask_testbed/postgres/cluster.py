@@ -1,81 +1,87 @@
-"""Databases on a server: found, marked, locked, made and dropped.
+"""The databases of a server: found, labelled, created, cloned and dropped.
 
-The engine's databases bear its mark, a comment on the database. One comes into being under a
-name that only the engine uses, and gets its mark and its final name in one transaction at the
-end: whatever is interrupted, a database is complete or absent.
+The testbed's databases bear its label, a comment on the database. A database is created under a
+reserved name, and gets its label and its final name in one transaction at the end: whatever is
+interrupted, a database is complete or absent.
 """
 
 from __future__ import annotations
 
+import logging
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from typing import LiteralString
 
 import psycopg
 from psycopg import errors, sql
+from sqlalchemy.engine import URL
 
+from ..embedded.server import EmbeddedServer
 from ..errors import DatabaseError, RefusedError
 from .connecting import address, reason
-from .labels import SNAPSHOT, TEMPLATE, UNFINISHED, Found, Mark
+from .database import Database
+from .labels import CLOSED, UNFINISHED, Kind, Label
 from .locks import Locks
+from .server import MAINTENANCE, Server
 
-__all__ = ["SNAPSHOT", "TEMPLATE", "UNFINISHED", "Cluster", "Found", "Mark"]
-
-#: Kinds of databases that are only cloned: nobody may connect to them, which would forbid it.
-_CLOSED = {"template", "snapshot"}
+logger = logging.getLogger(__name__)
 
 
-class Cluster(Locks):
-    """A server, seen by somebody who makes and drops databases on it.
+class Cluster(Server):
+    """A server on which databases are created and dropped.
 
-    Connects at first use. Locks that are taken are held until :meth:`close` or the death of
-    the process.
+    It connects at first use. Locks are held until :meth:`close` or the end of the process.
 
-    :param url: the server; the database does not matter.
+    :param url: URL of the server; its database does not matter.
     :param setting: where the URL was found, for messages.
-    :param server: the embedded server that is to be started first, if it is one.
+    :param embedded: the embedded server to start first, or None for an external server.
+    :param maintenance: name of the maintenance database.
     """
+
+    def __init__(
+        self,
+        url: URL,
+        setting: str,
+        embedded: EmbeddedServer | None = None,
+        maintenance: str = MAINTENANCE,
+    ) -> None:
+        super().__init__(url, setting, embedded, maintenance)
+        self.locks = Locks(self)
 
     # Finding
 
-    def find(self, name: str) -> Found | None:
-        """Look for one database."""
+    def find(self, name: str) -> Database | None:
+        """Return a database, or None if it does not exist."""
         return next(iter(self._query("d.datname = %s", name)), None)
 
-    def find_all(self, pattern: str) -> list[Found]:
-        """Look for databases, by a regular expression of PostgreSQL's, sorted by name."""
+    def find_all(self, pattern: str) -> list[Database]:
+        """Return the databases whose whole name matches a regular expression, sorted by name.
+
+        :param pattern: as PostgreSQL's operator ``~`` reads it.
+        """
         return self._query("d.datname ~ %s", f"^(?:{pattern})$")
 
-    def find_marked(self, kind: str) -> list[Found]:
-        """Look for databases that the engine has made, by what they are there for."""
-        marked = self._query("shobj_description(d.oid, 'pg_database') LIKE %s", "flask-testbed: %")
-        return [found for found in marked if found.mark is not None and found.mark.kind == kind]
+    def find_kind(self, kind: Kind) -> list[Database]:
+        """Return the databases whose label is of a kind, sorted by name."""
+        found = self._query("shobj_description(d.oid, 'pg_database') LIKE %s", "flask-testbed: %")
+        return [one for one in found if one.label is not None and one.label.kind == kind]
 
-    def _query(self, condition: str, value: str) -> list[Found]:
-        rows = self._execute(
-            sql.SQL(
-                "SELECT d.datname, r.rolname, shobj_description(d.oid, 'pg_database'),"
-                " pg_stat_get_db_numbackends(d.oid)"
-                " FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba"
-                " WHERE {} ORDER BY d.datname"
-            ).format(sql.SQL(condition)),
-            [value],
-        )
-        return [Found(name, owner, Mark.read(text), count) for name, owner, text, count in rows]
-
-    def size(self, name: str) -> int | None:
-        """The bytes that a database takes; ``None`` where one may not look."""
-        row = self._execute(
+    def inspect(self, database: Database) -> Database:
+        """Return a database with its size, and whether its lock is held."""
+        name = database.name
+        row = self.execute(
             "SELECT CASE WHEN has_database_privilege(%s, 'CONNECT') THEN pg_database_size(%s) END",
             [name, name],
         ).fetchone()
-        return row[0] if row else None
+        return replace(database, size=row[0] if row else None, in_use=self.locks.is_locked(name))
 
-    def users(self, name: str) -> list[str]:
-        """Who is connected to a database, in words."""
-        rows = self._execute(
+    def sessions(self, name: str) -> list[str]:
+        """Return who is connected to a database, for messages."""
+        rows = self.execute(
             "SELECT coalesce(usename, '?'), coalesce(nullif(application_name, ''), 'unnamed'),"
             " coalesce(host(client_addr), 'this machine'), pid,"
             " to_char(backend_start, 'YYYY-MM-DD HH24:MI:SS')"
@@ -87,47 +93,81 @@ class Cluster(Locks):
             for user, program, place, pid, since in rows
         ]
 
-    # Making
+    def _query(self, condition: str, value: str) -> list[Database]:
+        rows = self.execute(
+            sql.SQL(
+                "SELECT d.datname, r.rolname, shobj_description(d.oid, 'pg_database'),"
+                " pg_stat_get_db_numbackends(d.oid)"
+                " FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba"
+                " WHERE {} ORDER BY d.datname"
+            ).format(sql.SQL(condition)),
+            [value],
+        )
+        return [Database(name, owner, Label.read(text), count) for name, owner, text, count in rows]
+
+    def check_label(self, database: Database) -> Label:
+        """Return the label of a database, or refuse it if the testbed has not created it.
+
+        :raises RefusedError: names the database, its owner and the way out.
+        """
+        if database.label is None:
+            raise RefusedError(
+                f"Refused: the database {database.name!r} on {address(self.url)} was not made by"
+                f" flask-testbed (its owner is {database.owner!r}), so it is not touched. Choose"
+                " another name with TEST_DATABASE_URL, or, if nothing in it is of worth, drop it"
+                " with: flask test-db drop --yes"
+            )
+        return database.label
+
+    # Creating
 
     @contextmanager
-    def making(
-        self, name: str, mark: Mark, template: str | None = None, *, replacing: bool = False
+    def creating(
+        self, name: str, label: Label, template: str | None = None, *, replacing: bool = False
     ) -> Iterator[str]:
-        """Make a database: yield it under its unfinished name, then mark and name it.
+        """Create a database: yield its temporary name, then label and rename it.
 
-        :param name: its final name; its lock must be held.
-        :param mark: says what it is.
-        :param template: what it is a clone of; by default the server's own template.
-        :param replacing: another one has that name, and goes, with whoever is connected to it.
-            At any moment the name is that of one of them, whole.
-        :raises DatabaseError: the server says no; its words are in the message.
+        :param name: its final name, whose lock the caller holds.
+        :param label: its label.
+        :param template: the database to clone; by default the server's own template.
+        :param replacing: drop the database that has the final name now, and end the sessions in
+            it. At any moment one of the two has that name, complete.
+        :raises DatabaseError: the server refuses; the message quotes it.
         """
-        with self._reserved() as unfinished:
+        started = time.perf_counter()
+        with self._unfinished_name() as unfinished:
             try:
                 self._create(name, unfinished, template)
                 yield unfinished
                 if template is None:
-                    # Whoever made the schema may have left a connection, which forbids renaming.
-                    self.end_users(unfinished)
+                    # Migrations may have left a connection open, which forbids renaming.
+                    self.end_sessions(unfinished)
                 if replacing:
-                    self._swap(unfinished, name, mark)
+                    self._replace(unfinished, name, label)
                 else:
-                    self._finish(unfinished, name, mark)
+                    self._finish(unfinished, name, label)
             except BaseException:
-                # Without a connection it stays, and whoever comes next drops it.
+                # Without a connection it is a leftover, which the next process drops.
                 if not self.connection.closed:
                     self.drop(unfinished)
                 raise
+        seconds = time.perf_counter() - started
+        logger.debug(
+            "created %s database %r from %r in %.3f s", label.kind, name, template, seconds
+        )
 
-    def clone(self, template: str, name: str, mark: Mark, *, replacing: bool = False) -> None:
-        """Make a database that is a copy of another. Parameters and errors as :meth:`making`."""
-        with self.making(name, mark, template, replacing=replacing):
+    def clone(self, template: str, name: str, label: Label, *, replacing: bool = False) -> None:
+        """Create a copy of a database. Parameters and errors are those of :meth:`creating`."""
+        with self.creating(name, label, template, replacing=replacing):
             pass
 
     @contextmanager
-    def scratch(self, template: str) -> Iterator[str]:
-        """A copy of a database that is dropped afterwards. Raises as :meth:`making`."""
-        with self._reserved() as name:
+    def temporary_clone(self, template: str) -> Iterator[str]:
+        """Create a copy of a database, yield its name, and drop it in the end.
+
+        :raises DatabaseError: the server refuses; the message quotes it.
+        """
+        with self._unfinished_name() as name:
             try:
                 self._create(name, name, template)
                 yield name
@@ -135,15 +175,19 @@ class Cluster(Locks):
                 if not self.connection.closed:
                     self.drop(name)
 
+    def set_label(self, name: str, label: Label) -> None:
+        """Write a label on a database."""
+        self._alter("COMMENT ON DATABASE {} IS {}", name, sql.Literal(str(label)))
+
     @contextmanager
-    def _reserved(self) -> Iterator[str]:
-        """A name for what is not finished, which nobody drops meanwhile."""
+    def _unfinished_name(self) -> Iterator[str]:
+        """Yield a name for an unfinished database, and hold its lock inside."""
         name = UNFINISHED + secrets.token_hex(6)
-        self.try_lock(name)
+        self.locks.try_lock(name)
         try:
             yield name
         finally:
-            self.unlock(name)
+            self.locks.unlock(name)
 
     def _create(self, name: str, unfinished: str, template: str | None) -> None:
         statement = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(unfinished))
@@ -160,112 +204,103 @@ class Cluster(Locks):
                 f"Cannot make the database {name!r} on {address(self.url)}: {reason(error)}."
             ) from error
 
-    def _swap(self, unfinished: str, name: str, mark: Mark) -> None:
-        with self._reserved() as old:
-            self.end_users(name)
-            self._finish(unfinished, name, mark, old)
-            self.drop(old)
-
-    def _finish(self, unfinished: str, name: str, mark: Mark, old: str | None = None) -> None:
-        steps: list[LiteralString] = ["COMMENT ON DATABASE {new} IS {mark}"]
-        if mark.kind in _CLOSED:
-            steps += ["ALTER DATABASE {new} WITH ALLOW_CONNECTIONS false"]
-        if old is not None:
-            steps += ["ALTER DATABASE {name} RENAME TO {old}"]
-        steps += ["ALTER DATABASE {new} RENAME TO {name}"]
-        # Several statements that are sent at once are one transaction.
-        names = {"new": unfinished, "name": name, "old": old or ""}
-        parts = {key: sql.Identifier(value) for key, value in names.items()}
-        text = sql.SQL("; ").join(
-            sql.SQL(step).format(mark=sql.Literal(str(mark)), **parts) for step in steps
-        )
-        try:
-            self._execute(text)
-        except errors.DuplicateDatabase as error:
-            raise RefusedError(
-                f"Refused: somebody has just made a database {name!r} on {address(self.url)},"
-                " which is not touched. Choose another name with TEST_DATABASE_URL, or try again"
-                " when it is gone."
-            ) from error
-
-    def end_users(self, name: str) -> None:
-        """End the sessions of whoever is connected to a database.
-
-        :raises DatabaseError: one of them is another role's.
-        """
-        with self._needing_no_others(f"end who uses the database {name!r}", name):
-            self._execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name]
-            )
-
-    def mark(self, name: str, mark: Mark) -> None:
-        """Write the engine's mark on a database."""
-        self._alter("COMMENT ON DATABASE {} IS {}", name, sql.Literal(str(mark)))
-
     @cached_property
     def _copies_files(self) -> bool:
-        """Whether a copy of the files is the quickest clone: where a checkpoint costs nothing.
+        """Whether copying files is the fastest way to clone, as no checkpoint writes to disk.
 
         https://www.postgresql.org/docs/current/sql-createdatabase.html#CREATE-DATABASE-STRATEGY
         """
         row = self.connection.execute("SHOW fsync").fetchone()
         return self.version >= 150000 and row == ("off",)
 
+    def _replace(self, unfinished: str, name: str, label: Label) -> None:
+        with self._unfinished_name() as old:
+            self.end_sessions(name)
+            self._finish(unfinished, name, label, old)
+            self.drop(old)
+
+    def _finish(self, unfinished: str, name: str, label: Label, old: str | None = None) -> None:
+        """Label and rename a database, in one transaction.
+
+        :param old: the new name of the database that has the name now.
+        """
+        steps: list[LiteralString] = ["COMMENT ON DATABASE {new} IS {label}"]
+        if label.kind in CLOSED:
+            steps += ["ALTER DATABASE {new} WITH ALLOW_CONNECTIONS false"]
+        if old is not None:
+            steps += ["ALTER DATABASE {name} RENAME TO {old}"]
+        steps += ["ALTER DATABASE {new} RENAME TO {name}"]
+        # Statements that are sent in one query are one transaction.
+        names = {"new": unfinished, "name": name, "old": old or ""}
+        parts = {key: sql.Identifier(value) for key, value in names.items()}
+        text = sql.SQL("; ").join(
+            sql.SQL(step).format(label=sql.Literal(str(label)), **parts) for step in steps
+        )
+        try:
+            self.execute(text)
+        except errors.DuplicateDatabase as error:
+            raise RefusedError(
+                f"Refused: a database {name!r} has just been created on {address(self.url)} by"
+                " another program, and is not touched. Choose another name with"
+                " TEST_DATABASE_URL, or try again when it is gone."
+            ) from error
+
     # Dropping
 
     def drop(self, name: str) -> None:
-        """Drop a database, with whoever is connected to it. The caller has checked that it may.
+        """Drop a database and end the sessions in it. The caller has checked that it may.
 
-        :raises DatabaseError: it cannot be, since one of them is another role's, or for whatever
-            else the server says.
+        :raises DatabaseError: the server refuses, for example since a session is another role's.
         """
-        with self._needing_no_others(f"drop the database {name!r}", name):
+        started = time.perf_counter()
+        with self._naming_sessions(f"drop the database {name!r}", name):
             self._alter("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+        logger.debug("dropped database %r in %.3f s", name, time.perf_counter() - started)
+
+    def end_sessions(self, name: str) -> None:
+        """End all sessions in a database.
+
+        :raises DatabaseError: one of them is another role's.
+        """
+        with self._naming_sessions(f"end the sessions in the database {name!r}", name):
+            self.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name]
+            )
 
     @contextmanager
-    def _needing_no_others(self, doing: str, name: str) -> Iterator[None]:
-        """Say who is connected to a database, if that is why something fails."""
+    def _naming_sessions(self, doing: str, name: str) -> Iterator[None]:
+        """Name the sessions in a database in the error, which may be due to them."""
         try:
             yield
         except psycopg.Error as error:
-            others = self.users(name)
+            others = self.sessions(name)
             found = f" Let these disconnect: {'; '.join(others)}." if others else ""
             raise DatabaseError(f"Cannot {doing}: {reason(error)}.{found}") from error
 
-    def drop_unfinished(self) -> list[Found]:
-        """Drop what was being made when its maker died. Returns what it was."""
+    def drop_unfinished(self) -> list[Database]:
+        """Drop the unfinished databases of processes that have died, and return them."""
         leftovers = self.find_all(UNFINISHED + "[0-9a-f]{12}")
-        return [found for found in leftovers if self.drop_if_free(found)]
+        return [one for one in leftovers if self.drop_if_unused(one)]
 
-    def drop_if_free(self, found: Found) -> bool:
-        """Drop a database of one's own that nobody has locked and nobody is connected to."""
-        if found.owner != self.connection.info.user or self.is_locked(found.name):
+    def drop_if_unused(self, database: Database) -> bool:
+        """Drop a database of this role that is not locked and has no connections.
+
+        :returns: whether it was dropped.
+        """
+        name = database.name
+        # A connection can take a lock that it already holds, so the lock is looked at first.
+        if database.owner != self.role or self.locks.is_locked(name):
             return False
-        if not self.try_lock(found.name):
+        if not self.locks.try_lock(name):
             return False
         try:
-            still = self.find(found.name)
-            if still is None or still.connections:
+            found = self.find(name)
+            if found is None or found.connections:
                 return False
-            self.drop(found.name)
+            self.drop(name)
             return True
         finally:
-            self.unlock(found.name)
+            self.locks.unlock(name)
 
-    def check_mark(self, found: Found) -> Mark:
-        """Refuse a database that the engine has not made.
-
-        :raises RefusedError: names the database, its owner and the way out.
-        """
-        if found.mark is None:
-            raise RefusedError(
-                f"Refused: the database {found.name!r} on {address(self.url)} was not made by"
-                f" flask-testbed (its owner is {found.owner!r}), so it is not touched. Choose"
-                " another name with TEST_DATABASE_URL, or, if nothing in it is of worth, drop it"
-                " with: flask test-db drop --yes"
-            )
-        return found.mark
-
-    def _alter(self, statement: str, name: str, *more: sql.Composable) -> None:
-        text = sql.SQL(statement)
-        self._execute(text.format(sql.Identifier(name), *more))
+    def _alter(self, statement: LiteralString, name: str, *more: sql.Composable) -> None:
+        self.execute(sql.SQL(statement).format(sql.Identifier(name), *more))

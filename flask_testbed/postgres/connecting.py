@@ -1,4 +1,4 @@
-"""Connections to a server, and what it says when there is none, in one sentence."""
+"""Connect to a server, or say in one sentence why there is no connection."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 import psycopg
 from sqlalchemy.engine import URL
 
-from ..embedded.parameters import is_embedded, shield
+from ..embedded.parameters import ignore_environment, is_embedded
 from ..errors import ServerError
 
-#: Seconds to wait for a server that does not answer.
+#: Seconds after which a connection attempt is given up.
 CONNECT_TIMEOUT = 10
 
-#: What a server says that has no connection left, or none for this role or database.
+#: Parts of the messages of a server that has no connection left for this role or database.
 _FULL = ("too many clients", "too many connections", "connection slots are reserved")
 
-#: What libpq reads from the environment although every parameter is given.
+#: Variables that libpq reads although every parameter is given.
 _UNAVOIDABLE = (
     "PGSERVICE",
     "PGSERVICEFILE",
@@ -31,22 +31,22 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 
 
 def connect(url: URL, *, setting: str, database: str | None = None) -> Connection:
-    """Connect with psycopg, in autocommit mode.
+    """Return a psycopg connection in autocommit mode.
 
-    :param url: the server; its query is passed through to libpq (TLS and others).
+    :param url: URL of the server; its query is passed to libpq (TLS and other options).
     :param setting: where the URL was found, for the message.
-    :param database: another database than the URL's.
-    :raises ServerError: there is no connection; one sentence, without the password.
+    :param database: name of the database; by default that of the URL.
+    :raises ServerError: the connection failed. The message does not contain the password.
     """
     parameters = connect_parameters(url)
     parameters.setdefault("connect_timeout", CONNECT_TIMEOUT)
     parameters.setdefault("application_name", "flask-testbed")
     if database is not None:
         parameters["dbname"] = database
-    shield(parameters)
+    ignore_environment(parameters)
     try:
         connection = psycopg.connect(autocommit=True, **parameters)
-    # ProgrammingError: an option that libpq does not know; UnicodeError: no name of a host.
+    # ProgrammingError: libpq does not know an option. UnicodeError: a host name cannot be encoded.
     except (psycopg.Error, UnicodeError, ValueError) as error:
         raise ServerError(
             f"Cannot connect to PostgreSQL at {address(url)} ({setting}): {reason(error)}."
@@ -58,9 +58,9 @@ def connect(url: URL, *, setting: str, database: str | None = None) -> Connectio
 
 
 def _check_socket(connection: Connection, folder: str) -> None:
-    """Close a connection that does not lead to the socket in a folder.
+    """Close a connection that was not made through the socket in a folder.
 
-    :raises ServerError: it leads elsewhere.
+    :raises ServerError: it was not.
     """
     if connection.info.host != folder or connection.info.hostaddr:
         where = connection.info.hostaddr or connection.info.host
@@ -72,7 +72,7 @@ def _check_socket(connection: Connection, folder: str) -> None:
 
 
 def _way_out(said: str, parameters: dict[str, Any]) -> str:
-    """What to do where there is no connection."""
+    """Return what to do about a failed connection, for the message."""
     found = [name for name in _UNAVOIDABLE if name in os.environ]
     if found and is_embedded(parameters):
         return (
@@ -91,7 +91,7 @@ def _way_out(said: str, parameters: dict[str, Any]) -> str:
 
 
 def connect_parameters(url: URL) -> dict[str, Any]:
-    """The URL as libpq's parameters.
+    """Return a URL as parameters of libpq.
 
     https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
     """
@@ -100,38 +100,38 @@ def connect_parameters(url: URL) -> dict[str, Any]:
 
 
 def address(url: URL) -> str:
-    """Where a server is, for a message: never a user, never a password."""
+    """Return host and port of a server, for a message: neither user nor password."""
     host = url.host or url.query.get("host") or "the local socket"
     return f"{host}:{url.port}" if url.port else str(host)
 
 
 def without_secrets(url: URL) -> str:
-    """A URL to be read by a person, with ``***`` for each password, in the query, too."""
+    """Return a URL for a message, with ``***`` in place of each password, also in the query."""
     query = {key: "***" if _is_secret(key) else value for key, value in url.query.items()}
     return url.set(query=query).render_as_string(hide_password=True).replace("%2A%2A%2A", "***")
 
 
 def _is_secret(key: str) -> bool:
-    """Whether the value of one of libpq's parameters must not be shown.
+    """Return whether the value of a parameter of libpq must not be shown.
 
-    They are ``password``, ``sslpassword``, ``oauth_client_secret``, ``scram_client_key`` and
+    These are ``password``, ``sslpassword``, ``oauth_client_secret``, ``scram_client_key`` and
     ``scram_server_key``; the others that end in "key" name files.
     """
     return any(word in key.lower() for word in ("password", "secret", "scram"))
 
 
 def shown(url: URL) -> str:
-    """A URL that any tool takes, without the password."""
-    # set() takes None for "leave it".
+    """Return a URL that PostgreSQL's tools accept, without passwords."""
+    # set() would ignore password=None, so it is removed below.
     public = {key: value for key, value in url.query.items() if not _is_secret(key)}
     bare = url.set(drivername="postgresql", query=public)
-    # libpq does not take "+" for a space.
+    # libpq does not read "+" as a space.
     return bare._replace(password=None).render_as_string().replace("+", "%20")
 
 
-def reason(error: Exception) -> str:
-    """What the server or libpq said, without where it was said, in one line."""
+def reason(error: BaseException) -> str:
+    """Return the message of the server or of libpq, without its prefix, in one line."""
     line = next((line for line in str(error).splitlines() if line.strip()), "no answer")
-    # The prefixes are libpq's: 'connection to server at "…", port … failed: FATAL:  …'.
+    # libpq's prefixes are: 'connection to server at "…", port … failed: FATAL:  …'.
     said = line.split(" failed: ")[-1].split("FATAL:")[-1]
     return said.strip().rstrip(".")

@@ -1,4 +1,4 @@
-"""Who uses a database: a run of the tests, which holds its lock, or somebody who is connected."""
+"""Whether a database is in use: a run of the tests holds its lock, or a program is connected."""
 
 from __future__ import annotations
 
@@ -6,37 +6,38 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..errors import RefusedError
-from .cluster import Cluster, Found
+from .cluster import Cluster
+from .database import Database
 
 
-def hold(cluster: Cluster, name: str) -> None:
-    """Hold a database against test runs and other commands, until the connection ends.
+def lock_database(cluster: Cluster, name: str) -> None:
+    """Lock a database against test runs and commands, until the connection ends.
 
-    :raises RefusedError: one of them holds it.
+    :raises RefusedError: one of them holds its lock.
     """
-    if not cluster.try_lock(name):
+    if not cluster.locks.try_lock(name):
         raise RefusedError(f"Refused: a test run is using the database {name!r}. Let it end first.")
 
 
 @contextmanager
-def held(cluster: Cluster, name: str) -> Iterator[None]:
-    """Hold a database meanwhile. Raises as :func:`hold`."""
-    hold(cluster, name)
+def locked_database(cluster: Cluster, name: str) -> Iterator[None]:
+    """Lock a database inside. Raises as :func:`lock_database`."""
+    lock_database(cluster, name)
     try:
         yield
     finally:
-        cluster.unlock(name)
+        cluster.locks.unlock(name)
 
 
-def check_unused(cluster: Cluster, found: Found, *, force: bool = False) -> None:
-    """Refuse a database to which somebody is connected.
+def check_no_sessions(cluster: Cluster, database: Database, *, force: bool = False) -> None:
+    """Refuse a database to which a program is connected.
 
-    :param force: their connections may be ended.
-    :raises RefusedError: says who they are, from where, and since when.
+    :param force: accept it, since its sessions will be ended.
+    :raises RefusedError: says who is connected, from where, and since when.
     """
-    users = cluster.users(found.name)
-    if users and not force:
+    sessions = cluster.sessions(database.name)
+    if sessions and not force:
         raise RefusedError(
-            f"Refused: the database {found.name!r} is in use by {'; '.join(users)}."
+            f"Refused: the database {database.name!r} is in use by {'; '.join(sessions)}."
             " Let them disconnect, or end them with --force."
         )

@@ -1,4 +1,4 @@
-"""The mark that each of the engine's databases bears, and the names that only the engine uses."""
+"""The label on each database that the testbed has created, and the names reserved for them."""
 
 from __future__ import annotations
 
@@ -8,80 +8,97 @@ import os
 import socket
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
-#: Databases of this prefix are being made or done away with, or were when their maker died.
+#: Prefix of a database that is being created or dropped, or was when that process died.
 UNFINISHED = "flask_testbed_new_"
 
-#: Templates: the prefix and a fingerprint of all that made them.
+#: Prefix of a template, before its fingerprint.
 TEMPLATE = "flask_testbed_template_"
 
-#: Snapshots: the prefix and a hash of what they are copies of, and of their names.
+#: Prefix of a snapshot, before a hash of its source's name and of its own.
 SNAPSHOT = "flask_testbed_snapshot_"
-
-#: Where those meet who use a server without a database called ``postgres``.
-MEETING = "flask_testbed_meeting"
 
 _PREFIX = "flask-testbed: "
 
 
+class Kind(StrEnum):
+    """What a database is for."""
+
+    TEMPLATE = "template"
+    """Test databases are clones of it. It accepts no connections."""
+
+    RUN = "run"
+    """It lasts as long as a run of pytest."""
+
+    LEFT = "left"
+    """A run was told to leave it (``--keep-db``, ``--keep-failed-db``)."""
+
+    KEPT = "kept"
+    """It stays until it is dropped by a command (``test-db create``, ``--reuse-db``)."""
+
+    SNAPSHOT = "snapshot"
+    """A named copy of another database. It accepts no connections."""
+
+    DEVELOPMENT = "development"
+    """The application's own database on its embedded server."""
+
+
+#: Kinds of databases that are only cloned: a connection would forbid that.
+CLOSED = {Kind.TEMPLATE, Kind.SNAPSHOT}
+
+
 @dataclass(frozen=True)
-class Mark:
-    """What the engine writes on each of its databases (``COMMENT ON DATABASE``)."""
+class Label:
+    """The label on a database, which is stored with ``COMMENT ON DATABASE``."""
 
-    kind: str
-    """What the database is there for.
-
-    ``template``; ``kept`` and ``left``, until somebody drops it; ``run``, as long as a run of
-    pytest; ``snapshot``; ``development``; or ``meeting``, where locks are held.
-    """
+    kind: Kind
 
     fingerprint: str
-    """Of the schema that is in it."""
+    """Fingerprint of the schema."""
 
     made_by: str
+    """User, host and process that created the database."""
+
     made_at: str
+    """When the database was created, in ISO 8601 and UTC."""
 
     tables: int | None = None
-    """How many, where that was counted."""
+    """Number of tables, or None if they were not counted."""
 
     of: str = ""
-    """Of a snapshot: the database that it is a copy of."""
+    """Name of the database that a snapshot is a copy of."""
 
-    label: str = ""
-    """Of a snapshot: its name, as a person gave it."""
+    title: str = ""
+    """Name of a snapshot, or the test whose failure a database shows. ``label`` in JSON."""
 
     def __str__(self) -> str:
-        return _PREFIX + json.dumps(asdict(self))
+        """Return the text of the comment."""
+        fields = asdict(self)
+        fields["label"] = fields.pop("title")
+        return _PREFIX + json.dumps(fields)
 
     @classmethod
-    def make(cls, kind: str, fingerprint: str, **more: Any) -> Mark:
-        """A mark of this process, of now."""
+    def create(cls, kind: Kind, fingerprint: str, **more: Any) -> Label:
+        """Return a label that names this process and the present time."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        return cls(kind, fingerprint, _whoami(), now, **more)
+        return cls(kind, fingerprint, _this_process(), now, **more)
 
     @classmethod
-    def read(cls, comment: str | None) -> Mark | None:
-        """The mark in a comment, or ``None`` if it is somebody else's comment, or none."""
+    def read(cls, comment: str | None) -> Label | None:
+        """Return the label in a comment, or None if the comment is not a label."""
         if comment is None or not comment.startswith(_PREFIX):
             return None
         try:
-            return cls(**json.loads(comment.removeprefix(_PREFIX)))
-        except (ValueError, TypeError):
+            fields = json.loads(comment.removeprefix(_PREFIX))
+            title = fields.pop("label", "")
+            return cls(**fields | {"kind": Kind(fields["kind"]), "title": title})
+        except (ValueError, TypeError, KeyError, AttributeError):
             return None
 
 
-@dataclass(frozen=True)
-class Found:
-    """A database that exists."""
-
-    name: str
-    owner: str
-    mark: Mark | None
-    connections: int
-
-
-def _whoami() -> str:
+def _this_process() -> str:
     try:
         user = getpass.getuser()
     except (KeyError, OSError):

@@ -1,6 +1,6 @@
-"""Locks on names, held on the server: what is locked is in use, on whichever machine.
+"""Locks on names, held on the server, so that they count on every machine.
 
-They end with the connection that holds them, so whoever dies holds none.
+A lock ends with the connection that holds it, so a process that dies holds none.
 https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS
 """
 
@@ -14,14 +14,16 @@ from typing import Any
 from psycopg import errors, sql
 
 from ..errors import DatabaseError
-from .administrator import Administrator, Statement
+from .server import Server, Statement
+from .terminal import tell_terminal
 
-#: Seconds of waiting that are not worth a word.
-SILENCE = 1
+#: Seconds after which a process says that it waits for a lock.
+NOTICE_AFTER = 1
 
-#: Seconds that somebody else's work on what one waits for may take.
-PATIENCE = 600
+#: Seconds after which a process stops waiting for a lock.
+WAIT_AT_MOST = 600
 
+# The key of an advisory lock is split into two columns of pg_locks.
 _HOLDERS = """
     SELECT a.pid, coalesce(host(a.client_addr), 'this machine'), a.usename,
         to_char(a.backend_start, 'YYYY-MM-DD HH24:MI:SS')
@@ -31,79 +33,88 @@ _HOLDERS = """
 """
 
 
-class Locks(Administrator):
-    """An administrator who can lock names."""
+class Locks:
+    """Locks that a server's maintenance connection holds.
+
+    :param server: the server.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self.tell = tell_terminal
+        """Called with a sentence when waiting takes longer than :data:`NOTICE_AFTER`."""
 
     def try_lock(self, name: str) -> bool:
-        """Take the exclusive lock on a name, unless somebody else has it."""
+        """Take the exclusive lock on a name, unless another connection holds it."""
         return bool(self._ask("SELECT pg_try_advisory_lock(%s)", name))
 
     def is_locked(self, name: str) -> bool:
-        """Whether somebody holds a lock on a name. Takes none."""
+        """Return whether any connection holds a lock on a name. Takes none."""
         return self._ask(_HOLDERS, name) is not None
 
     @contextmanager
-    def locked(self, name: str, work: str) -> Iterator[None]:
-        """Hold the exclusive lock on a name, after whoever has it.
+    def locked(self, name: str, purpose: str) -> Iterator[None]:
+        """Wait for the exclusive lock on a name, and hold it inside.
 
-        :param work: what those do who hold it, for who waits: "to build …".
-        :raises DatabaseError: they are at it for longer than :data:`PATIENCE`.
+        :param purpose: what its holder does, for the message of who waits: "to build …".
+        :raises DatabaseError: another process held it for :data:`WAIT_AT_MOST` seconds.
         """
         if not self.try_lock(name):
-            self._wait_for(name, work)
+            self._wait_for(name, purpose)
         try:
             yield
         finally:
             self.unlock(name)
 
-    def _wait_for(self, name: str, work: str) -> None:
-        if self._lock_within(name, SILENCE):
+    def lock_shared(self, name: str) -> None:
+        """Take the shared lock on a name."""
+        self._ask("SELECT pg_advisory_lock_shared(%s)", name)
+
+    def unlock(self, name: str) -> None:
+        """Release the exclusive lock. A connection that was ended has released it already."""
+        if not self._server.connection.closed:
+            self._ask("SELECT pg_advisory_unlock(%s)", name)
+
+    def unlock_shared(self, name: str) -> None:
+        """Release the shared lock. A connection that was ended has released it already."""
+        if not self._server.connection.closed:
+            self._ask("SELECT pg_advisory_unlock_shared(%s)", name)
+
+    def _wait_for(self, name: str, purpose: str) -> None:
+        if self._lock_within(name, NOTICE_AFTER):
             return
-        self.tell(f"Waiting for {self._holder(name)} {work} …")
-        if not self._lock_within(name, PATIENCE):
+        self.tell(f"Waiting for {self._holder(name)} {purpose} …")
+        if not self._lock_within(name, WAIT_AT_MOST):
             raise DatabaseError(
-                f"Waited {PATIENCE} s in vain for {self._holder(name)} {work}. See what that"
-                " process does, or end it; nothing half-made is left."
+                f"Waited {WAIT_AT_MOST} s in vain for {self._holder(name)} {purpose}. See what"
+                " that process does, or end it; nothing half-made is left."
             )
 
     def _lock_within(self, name: str, seconds: float) -> bool:
         bound = sql.SQL("SET lock_timeout = {}").format(sql.Literal(f"{seconds}s"))
-        self._execute(bound)
+        self._server.execute(bound)
+        connection = self._server.connection
         try:
-            # Not _ask(): to time out is no fault of the server's.
-            self.connection.execute("SELECT pg_advisory_lock(%s)", [_key(name)])
+            # Not _ask(): it would report the timeout as a failure of the server.
+            connection.execute("SELECT pg_advisory_lock(%s)", [_key(name)])
         except errors.LockNotAvailable:
             return False
         finally:
-            if not self.connection.closed:
-                self._execute("RESET lock_timeout")
+            if not connection.closed:
+                self._server.execute("RESET lock_timeout")
         return True
 
     def _holder(self, name: str) -> str:
-        """Who holds the lock on a name, in words."""
-        row = self._execute(_HOLDERS, [_key(name)]).fetchone()
+        """Return who holds the lock on a name, for a message."""
+        row = self._server.execute(_HOLDERS, [_key(name)]).fetchone()
         if row is None:
             return "another process"
         pid, place, user, since = row
         return f"{user} from {place} (server process {pid}, since {since})"
 
-    def lock_shared(self, name: str) -> None:
-        """Take the shared lock on a name: it is in use."""
-        self._ask("SELECT pg_advisory_lock_shared(%s)", name)
-
-    def unlock(self, name: str) -> None:
-        """Give back the exclusive lock. A connection that was ended has given back all."""
-        if not self.connection.closed:
-            self._ask("SELECT pg_advisory_unlock(%s)", name)
-
-    def unlock_shared(self, name: str) -> None:
-        """Give back the shared lock. A connection that was ended has given back all."""
-        if not self.connection.closed:
-            self._ask("SELECT pg_advisory_unlock_shared(%s)", name)
-
     def _ask(self, statement: Statement, name: str) -> Any:
-        """What a statement about the lock on a name gives first; ``None`` without a row."""
-        row = self._execute(statement, [_key(name)]).fetchone()
+        """Return the first column of a statement about the lock on a name, or None."""
+        row = self._server.execute(statement, [_key(name)]).fetchone()
         return row[0] if row else None
 
 

@@ -1,10 +1,11 @@
-"""The pytest plugin: needs an ``app`` fixture, as pytest-flask does, and nothing else.
+"""The pytest plugin. Like pytest-flask, it needs an ``app`` fixture, and nothing else.
 
-Each application's engines are redirected to a test database before anything connects. The
+The engines of each application are redirected to a test database before anything connects. The
 database is created when a test first connects, reset after each test that used it, and dropped at
-the end. A test that never connects pays nothing.
+the end. A test that never connects costs no round trip.
 
-The only package that knows pytest. Begin with :mod:`.hooks`.
+This is the only package that knows pytest, and it may import every other one. Begin with
+:mod:`.hooks`: each hook calls the objects that do the work.
 """
 
 from __future__ import annotations

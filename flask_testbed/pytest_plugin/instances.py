@@ -1,4 +1,4 @@
-"""Instances of models that outlive the session which has loaded them."""
+"""Instances of models that outlive the session in which they were loaded."""
 
 from __future__ import annotations
 
@@ -16,68 +16,72 @@ from sqlalchemy.orm.attributes import set_committed_value
 DEPTH = 3
 
 
-class Held:
-    """Instances that are handed from session to session, for as long as somebody else has them."""
+class Instances:
+    """Instances that are moved from session to session, as long as they are referred to elsewhere.
 
-    def __init__(self) -> None:
-        self.db: SQLAlchemy | None = None
-        self._instances: list[tuple[ref[Any], Any]] = []
-        self._given_to: ref[Session] | None = None
+    At first these are the instances in the current session, and those in a value that are in no
+    session.
+
+    :param db: the Flask-SQLAlchemy of the current session; None without an application context.
+    :param value: what a fixture has returned.
+    """
+
+    def __init__(self, db: SQLAlchemy | None = None, value: object = None) -> None:
+        self.db = db
+        self._last_session: ref[Session] | None = None
+        self._instances: list[tuple[ref[Any], Any]] = [
+            (ref(one), _state(one).key) for one in _found(db, value)
+        ]
 
     def __len__(self) -> int:
         return len(self._instances)
 
-    def take(self, db: SQLAlchemy | None, value: object) -> None:
-        """Hold what the current session knows, and what of a value has no session.
+    def add_to(self, session: Session) -> None:
+        """Move the instances into a session and expire them.
 
-        :param db: whose session that is; ``None`` without a context.
+        The next access to an attribute reads it from the database, so nothing remains of what was
+        done to an instance in another session. No query is sent. A second call with the same
+        session has no effect.
         """
-        self.db = db
-        session = db.session() if db is not None and db.session.registry.has() else None
-        known = list(session.identity_map.values()) if session is not None else []
-        found = {id(instance): instance for instance in known}
-        for instance in _instances(value, DEPTH):
-            if _state(instance).session in (None, session):
-                found[id(instance)] = instance
-        self._instances = [
-            (ref(instance), _state(instance).key)
-            for instance in found.values()
-            if _state(instance).key is not None and not _state(instance).was_deleted
-        ]
-
-    def hand_to(self, session: Session) -> None:
-        """Put the instances into a session, as if nothing of them were loaded yet.
-
-        Their attributes are read from the database at their next use: nothing that was done to
-        them in another session is left. Sends no query. Once for each session.
-        """
-        before = self._given_to() if self._given_to is not None else None
-        if before is session:
+        last = self._last_session() if self._last_session is not None else None
+        if last is session:
             return
-        self._given_to = ref(session)
+        self._last_session = ref(session)
         for reference, key in self._instances:
             instance = reference()
             if instance is not None and key not in session.identity_map:
-                _move(instance, key, before, session)
+                _move(instance, key, last, session)
 
 
-def _move(instance: object, key: Any, before: Session | None, session: Session) -> None:
+def _found(db: SQLAlchemy | None, value: object) -> list[Any]:
+    """The persistent instances in the current session, and those in a value without a session."""
+    session = db.session() if db is not None and db.session.registry.has() else None
+    found = {id(one): one for one in session.identity_map.values()} if session is not None else {}
+    for instance in _instances_in(value, DEPTH):
+        if _state(instance).session in (None, session):
+            found[id(instance)] = instance
+    return [
+        one for one in found.values() if _state(one).key is not None and not _state(one).was_deleted
+    ]
+
+
+def _move(instance: object, key: Any, last: Session | None, session: Session) -> None:
     state = _state(instance)
     if state.session is not None:
-        if state.session is not before:
-            return  # somebody has put it elsewhere on purpose
-        before.expunge(instance)
-    # What hangs on it would come along, and may be of another test.
+        if state.session is not last:
+            return  # the test has added it to a session of its own
+        last.expunge(instance)
+    # Related instances would be added to the session too, and may be those of another test.
     for relation in state.mapper.relationships:
         state.dict.pop(relation.key, None)
     if state.key != key or state.was_deleted:
-        _revive(instance, key)
+        _restore(instance, key)
     session.add(instance)
     session.expire(instance)
 
 
-def _revive(instance: object, key: Any) -> None:
-    """Make an instance that was deleted, or has another key now, what it was."""
+def _restore(instance: object, key: Any) -> None:
+    """Make an instance that was deleted, or has another key now, the instance that it was."""
     make_transient(instance)
     mapper = _state(instance).mapper
     for column, part in zip(mapper.primary_key, key[1], strict=True):
@@ -90,13 +94,13 @@ def _state(instance: object) -> InstanceState[Any]:
     return state
 
 
-def _instances(value: Any, depth: int) -> Iterator[Any]:
+def _instances_in(value: Any, depth: int) -> Iterator[Any]:
     """The instances of models in a value: itself, or in a collection, mapping or dataclass."""
     if isinstance(sa.inspect(value, raiseerr=False), InstanceState):
         yield value
     elif depth:
         for part in _parts(value):
-            yield from _instances(part, depth - 1)
+            yield from _instances_in(part, depth - 1)
 
 
 def _parts(value: Any) -> Iterator[Any]:

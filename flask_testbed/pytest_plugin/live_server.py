@@ -1,4 +1,4 @@
-"""A live server in a thread, on the test's own database, for browsers and HTTP clients."""
+"""A live server in a thread, on the test database, for browsers and HTTP clients."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 class LiveServer:
-    """An application that answers over HTTP, on the loopback interface.
+    """Serves an application over HTTP, in threads of this process.
 
-    It has the attributes of pytest-flask's, which forks: there, the application sees another
-    connection than the test, and no isolation.
+    It has the attributes of pytest-flask's live server. That one forks, and a forked process has
+    neither the test's connection nor its isolation.
 
     :param app: the application.
-    :param host: where to listen.
-    :param port: 0 for a free one.
+    :param host: the address to listen on, by default of the loopback interface.
+    :param port: the port to listen on; 0 for a free one.
     """
 
     def __init__(self, app: Flask, host: str = "127.0.0.1", port: int = 0) -> None:
@@ -31,21 +31,21 @@ class LiveServer:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Answer requests, each in a thread, from the moment that this returns."""
+        """Listen, and answer each request in a thread. Calling it again has no effect."""
         if self._server is not None:
             return
         self._server = make_server(
             self.host, self.port, self.app, threaded=True, request_handler=_Quiet
         )
         self.port = self._server.server_port
-        # It looks every 10 ms whether it is to stop.
+        # It checks every 10 ms whether it must stop.
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.01,), name="live server", daemon=True
         )
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop answering, after the requests that are being answered."""
+        """Stop, after the requests that are being answered."""
         if self._server is None or self._thread is None:
             return
         self._server.shutdown()
@@ -54,13 +54,14 @@ class LiveServer:
         self._server = self._thread = None
 
     def url(self, path: str = "") -> str:
-        """The URL of a path."""
+        """Return the URL of a path."""
         return f"http://{self.host}:{self.port}{path}"
 
     def __repr__(self) -> str:
-        return f"<LiveServer listening at {self.url()}>"
+        state = "listening" if self._server is not None else "stopped"
+        return f"<LiveServer {self.url()}, {state}>"
 
 
 class _Quiet(WSGIRequestHandler):
     def log(self, type: str, message: str, *args: object) -> None:
-        """Say nothing: a test's output is not an access log."""
+        """Write nothing: an access log does not belong in the output of a test."""

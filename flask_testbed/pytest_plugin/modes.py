@@ -1,4 +1,4 @@
-"""How each test is isolated: its marker says it, else the command line, its folder, the default."""
+"""How each test is isolated: its marker decides, else the command line, its folder, the default."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from ..isolation.mode import Isolation, Mode
 MODES: tuple[Mode, ...] = get_args(Mode)
 
 MARKER = (
-    "isolation(mode, *, reset_sequences=False): how the test is isolated, by 'commit' or by"
-    " 'rollback'; with reset_sequences, keys begin anew in rollback mode too"
+    "isolation(mode, *, reset_sequences=False): isolate the test by 'commit' or by 'rollback';"
+    " with reset_sequences, sequences are reset in rollback mode too"
 )
 
 
 class Modes:
-    """The choices of a session.
+    """The settings that decide how each test is isolated.
 
-    :param config: its lines of ``testbed_isolation`` are either a mode, or a folder or file of
-        the root directory and a mode: ``tests/browser = commit``.
+    :param config: each line of its ``testbed_isolation`` is a mode, or a folder or file below the
+        root directory and a mode: ``tests/browser = commit``.
     :raises pytest.UsageError: a line is neither.
     """
 
     def __init__(self, config: pytest.Config) -> None:
-        self._given: Mode | None = config.getoption("testbed_isolation")
-        self._sequences = bool(config.getini("testbed_reset_sequences"))
+        self._option: Mode | None = config.getoption("testbed_isolation")
+        self._reset_sequences = bool(config.getini("testbed_reset_sequences"))
         self._default: Mode = "commit"
         self._places: list[tuple[Path, Mode]] = []
         for line in config.getini("testbed_isolation"):
@@ -50,24 +50,24 @@ class Modes:
         else:
             raise pytest.UsageError(f"testbed_isolation: there is no folder or file {place}.")
 
-    def of(self, item: pytest.Item) -> Isolation:
-        """How a test is isolated.
+    def of(self, test: pytest.Item) -> Isolation:
+        """Return how a test is isolated.
 
         :raises TypeError, ValueError: its marker is wrong.
         """
-        marker = item.get_closest_marker("isolation")
+        marker = test.get_closest_marker("isolation")
         if marker is not None:
-            return _choice(item.nodeid, self._sequences, *marker.args, **marker.kwargs)
-        return Isolation(self._given or self._placed(item.path), self._sequences, item.nodeid)
+            return self._marked(test.nodeid, *marker.args, **marker.kwargs)
+        mode = self._option or self._mode_of_place(test.path)
+        return Isolation(mode, self._reset_sequences, test.nodeid)
 
-    def _placed(self, path: Path) -> Mode:
+    def _mode_of_place(self, path: Path) -> Mode:
         return next((mode for at, mode in self._places if path.is_relative_to(at)), self._default)
 
-
-def _choice(
-    test: str, default: bool, mode: Any, *, reset_sequences: bool | None = None
-) -> Isolation:
-    """What the arguments of a marker mean. Python reports those that are wrong."""
-    if mode not in MODES:
-        raise ValueError(f"isolation({mode!r}): write 'commit' or 'rollback'")
-    return Isolation(mode, default if reset_sequences is None else reset_sequences, test)
+    def _marked(self, test: str, /, mode: Any, *, reset_sequences: bool | None = None) -> Isolation:
+        """Read the arguments of a marker. Python reports those that are wrong."""
+        if mode not in MODES:
+            raise ValueError(f"isolation({mode!r}): write 'commit' or 'rollback'")
+        if reset_sequences is None:
+            reset_sequences = self._reset_sequences
+        return Isolation(mode, reset_sequences, test)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
+from .._compat import pytest_option
+from ..sandbox.names import Keeping
 from .modes import MODES
-
-if TYPE_CHECKING:
-    pass
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
-    """Add the options."""
+    """Add the options and settings."""
     group = parser.getgroup("flask-testbed", "test databases (flask-testbed)")
-    # pytest-django has the same two, which then do for both.
+    # pytest-django has the same two options. They are then used for both.
     if not pluginmanager.hasplugin("django"):
         group.addoption(
             "--reuse-db",
@@ -26,17 +23,17 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         group.addoption(
             "--create-db",
             action="store_true",
-            help="with --reuse-db: make the database anew all the same",
+            help="with --reuse-db: create the database again, even if its schema is current",
         )
     group.addoption(
         "--keep-db",
         action="store_true",
-        help="leave the test database when the run ends; the next run replaces it",
+        help="keep the test database when the run ends; the next run replaces it",
     )
     group.addoption(
         "--keep-failed-db",
         action="store_true",
-        help="leave a copy of the test database as each failed test has left it",
+        help="keep a copy of the test database as each failed test has left it",
     )
     group.addoption(
         "--testbed-seed",
@@ -47,8 +44,8 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     group.addoption(
         "--testbed-isolation",
         choices=MODES,
-        help="how tests are isolated that are not marked: by real commits that are put back, or by"
-        " a transaction that is rolled back",
+        help="how tests without a marker are isolated: by real commits, after which the database"
+        " is reset, or by a transaction that is rolled back",
     )
     parser.addini(
         "testbed_isolation",
@@ -60,7 +57,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         "testbed_reset_sequences",
         type="bool",
         default=False,
-        help="in rollback mode, put sequences back as well, as commit mode always does",
+        help="reset sequences in rollback mode too, as commit mode always does",
     )
     parser.addini(
         "testbed_no_database",
@@ -68,3 +65,19 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         default=[],
         help="folders or files whose tests must not connect to a database",
     )
+
+
+def keeping_of(config: pytest.Config) -> Keeping:
+    """Return which test databases outlive the run.
+
+    A conftest may create an application before pytest has read all options.
+    """
+    reuse, create, keep = (
+        bool(pytest_option(config, name)) for name in ("reuse_db", "create_db", "keep_db")
+    )
+    return Keeping(reuse, create, keep)
+
+
+def worker_of(config: pytest.Config) -> str:
+    """Return the name of this worker of pytest-xdist (``gw0``), or an empty one without."""
+    return str(getattr(config, "workerinput", {}).get("workerid", ""))

@@ -18,11 +18,11 @@ from sqlalchemy.engine import Engine
 
 from ..application.routes import is_detour
 
-#: Statements of this many repetitions, from one place, are called by their name.
+#: A statement that is sent so often from one place is reported as repeated.
 REPEATED = 2
 
 _KINDS = ("stdlib", "platstdlib", "purelib", "platlib")
-# SQLAlchemy may be anywhere else, on PYTHONPATH.
+# SQLAlchemy may be in yet another folder of PYTHONPATH.
 _FOLDERS = [*map(sysconfig.get_path, _KINDS)]
 _FOLDERS += map(os.path.dirname, (os.path.dirname(__file__), sqlalchemy.__file__))
 _LIBRARIES = tuple(f"{folder}{os.sep}" for folder in _FOLDERS)
@@ -35,7 +35,7 @@ class Query:
 
     statement: str
     place: str
-    """File and line of the application, or of the test, that had it sent."""
+    """File and line of the application or of the test that caused it to be sent."""
 
     def __str__(self) -> str:
         return f"{self.place}: {' '.join(self.statement.split())}"
@@ -43,7 +43,7 @@ class Query:
 
 @dataclass
 class Queries:
-    """The statements of a block, in their order. Grows while the block runs."""
+    """The statements of a block in the order in which they were sent, also while it runs."""
 
     sent: list[Query] = field(default_factory=list)
 
@@ -55,12 +55,12 @@ class Queries:
 
     @property
     def repeated(self) -> list[tuple[Query, int]]:
-        """Those sent again and again from one place, and how often: most often first."""
+        """The statements that were sent repeatedly from one place, with counts, largest first."""
         counts = Counter(self.sent).most_common()
         return [(query, count) for query, count in counts if count >= REPEATED]
 
     def report(self) -> str:
-        """Every statement with its place, and which were repeated (an N+1)."""
+        """Return a list of all statements with their places, and of the repeated ones (N+1)."""
         lines = [f"{number:>4}. {query}" for number, query in enumerate(self.sent, 1)]
         for query, count in self.repeated:
             lines.append(f"N+1? {count} times the same from {query}")
@@ -69,15 +69,15 @@ class Queries:
 
 @contextmanager
 def recorded_queries() -> Iterator[Queries]:
-    """Record the statements that any engine of the process sends meanwhile.
+    """Record the statements that any engine of the process sends in a block.
 
-    A batch (``executemany``) is one statement. What begins and ends transactions and savepoints
-    is none: it depends on how a test is isolated.
+    A batch (``executemany``) is one statement. Statements that begin or end a transaction or a
+    savepoint are not recorded: they depend on how the test is isolated.
     """
     queries = Queries()
 
     def note(_: Any, __: Any, statement: str, *___: Any) -> None:
-        # The first connection has the test database made.
+        # During the first connection the test database is created, in a detour.
         if not statement.startswith(_TRANSACTION) and not is_detour.get():
             queries.sent.append(Query(statement, _place()))
 
@@ -90,7 +90,7 @@ def recorded_queries() -> Iterator[Queries]:
 
 @contextmanager
 def assert_queries(exactly: int | None = None, *, at_most: int | None = None) -> Iterator[Queries]:
-    """Expect a number of statements in a block.
+    """Assert how many statements a block sends.
 
     .. code-block:: python
 
@@ -99,8 +99,8 @@ def assert_queries(exactly: int | None = None, *, at_most: int | None = None) ->
 
     :param exactly: the number of statements.
     :param at_most: the largest number of statements.
-    :raises AssertionError: there were more or fewer; lists them, where each came from, and which
-        were repeated.
+    :raises AssertionError: there were more or fewer. The message lists them with their places, and
+        the repeated ones.
     :raises TypeError: neither or both numbers are given.
     """
     __tracebackhide__ = True
@@ -115,7 +115,7 @@ def assert_queries(exactly: int | None = None, *, at_most: int | None = None) ->
 
 
 def _place() -> str:
-    """The innermost frame that is neither a library's nor the testbed's."""
+    """Return file and line of the innermost frame that is not in a library or in the testbed."""
     frame: FrameType | None = sys._getframe(2)
     while frame is not None:
         filename = frame.f_code.co_filename

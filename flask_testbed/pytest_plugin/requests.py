@@ -1,7 +1,7 @@
 """Requests as in production: each has an application context, and so a session, of its own.
 
 Flask 3.1 reuses an application context that is already pushed. pytest-flask pushes one for each
-test, so that a request would commit what the test has not, and see what the test has not written.
+test. A request of the test's client would therefore commit what the test has only flushed.
 """
 
 from __future__ import annotations
@@ -16,17 +16,20 @@ from flask import Flask, has_app_context
 from flask.ctx import AppContext, RequestContext
 from flask.globals import app_ctx
 
+from .._compat import unproxied
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-#: By this key Werkzeug's test client asks for the contexts of a request, to push them again.
+#: Key in the WSGI environment with which Werkzeug's test client asks for the contexts of a request,
+#: to push them again after it.
 _PRESERVE = "werkzeug.debug.preserve_context"
 
 
 class OwnContext:
     """A WSGI middleware that handles each request in an empty context, as a new thread would.
 
-    :param app: the application behind it.
+    :param app: the application that it wraps.
     """
 
     def __init__(self, app: Flask) -> None:
@@ -35,8 +38,7 @@ class OwnContext:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         preserve = environ.get(_PRESERVE)
         if preserve is not None and has_app_context():
-            test = app_ctx._get_current_object()  # type: ignore[attr-defined]
-            environ[_PRESERVE] = partial(_preserve, preserve, test)
+            environ[_PRESERVE] = partial(_preserve, preserve, unproxied(app_ctx))
         context = contextvars.Context()
         return _Body(context, context.run(self.wsgi_app, environ, start_response))
 
@@ -44,23 +46,23 @@ class OwnContext:
 def _preserve(
     preserve: Callable[[Any], None], test: AppContext, context: AppContext | RequestContext
 ) -> None:
-    """Preserve a request and its ``g``, but leave the test its application context.
+    """Preserve a request and its ``g``, but not its application context.
 
-    The session belongs to that context. With the request's pushed in its place, the test would
-    lose the objects that it has loaded.
+    A session belongs to an application context. If the one of the request were pushed, the
+    objects that the test has loaded would no longer be in the current session.
     """
     if context.app is not test.app:
         preserve(context)
     elif isinstance(context, AppContext):
         preserve(_seeing(test, context))
     else:
-        # A copy: a body that is still streamed has pushed the context itself, elsewhere.
+        # A copy, because a body that is still streamed has pushed the context elsewhere already.
         preserve(context.copy())
 
 
 @contextmanager
 def _seeing(test: AppContext, request: AppContext) -> Iterator[None]:
-    """Let the test see the ``g`` of its last request, as Flask's test client promises."""
+    """Give the test's context the ``g`` of its last request, as Flask's test client does."""
     own, test.g = test.g, request.g
     try:
         yield
@@ -69,7 +71,7 @@ def _seeing(test: AppContext, request: AppContext) -> Iterator[None]:
 
 
 class _Body:
-    """A response's body that is produced in the context of its request."""
+    """The body of a response, which is produced in the context of its request."""
 
     def __init__(self, context: contextvars.Context, body: Iterable[bytes]) -> None:
         self._context = context
@@ -89,6 +91,6 @@ class _Body:
 
 
 def isolate_requests(app: Flask) -> None:
-    """Give each request of an application a context of its own. Once is enough."""
+    """Give each request of an application its own context. Calling it again has no effect."""
     if not isinstance(app.wsgi_app, OwnContext):
         app.wsgi_app = OwnContext(app)  # type: ignore[method-assign]

@@ -1,273 +1,268 @@
-"""Fixtures of class, module, package and session scope: what they write outlives a test.
+"""Shared fixtures: those of class, module, package and session scope, which outlive a test.
 
-What such a fixture has written becomes a layer, and the instances that it has loaded are handed
-to each test anew. Around its set-up and its teardown there is an application context, if it asks
-for the application, and its random values are a function of the fixture alone.
+What a shared fixture writes becomes a layer, which every reset restores until the fixture is torn
+down. The instances that it has loaded are added to the session of each test. If it asks for the
+application, an application context is pushed around its set-up and around its teardown. Its random
+values are a function of the fixture alone.
+
+One fixture, in the order of its life: :meth:`SharedFixtures.setting_up`, and then, as finalizers,
+``_before_teardown`` and ``_after_teardown``.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Collection, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Collection, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-from flask import Flask, current_app, has_app_context
+from flask import Flask
 from flask.ctx import AppContext
 from flask.globals import app_ctx, request_ctx
-from flask_sqlalchemy import SQLAlchemy
 
-from ..sandbox.sandbox import Sandbox
-from .instances import Held
-
-if TYPE_CHECKING:
-    from _pytest.fixtures import SubRequest
+from .._compat import (
+    definition_in_use,
+    fixture_value,
+    parameter_index,
+    set_fixture_error,
+    unproxied,
+)
+from .applications import Applications
+from .contexts import current_db
+from .instances import Instances
+from .seeding import Seed
 
 Definition = pytest.FixtureDef[Any]
 
-#: Instances of one fixture that every test gets, whether it names the fixture or not. More of them
-#: would cost tests that know nothing of them.
+#: A fixture with at most so many instances adds them to the session of every test; one with more,
+#: to that of a test that asks for it. Each instance costs a test a few microseconds.
 FEW = 100
 
 
 @dataclass(eq=False)
-class Fixture:
-    """A fixture of a scope above a test's, from its set-up to its teardown."""
+class SharedFixture:
+    """A shared fixture, from its set-up to its teardown."""
 
     definition: Definition
     id: str
-    """The same in every run, and another for each parameter."""
+    """The same in every run, and another one for each parameter."""
 
     app: Flask | None
-    """The application that it asks for, itself or through others."""
+    """The application that it returns, or asks for itself or through other fixtures."""
 
-    held: Held = field(default_factory=Held)
-    """The instances that it has left."""
+    instances: Instances = field(default_factory=Instances)
+    """The instances that it has loaded or returned."""
 
     context: AppContext | None = None
-    """The one of its set-up, if it has left others on top of that."""
+    """The context of its set-up, if it has pushed others on top and left them there."""
 
-    teardown: ExitStack = field(default_factory=ExitStack)
-    """What is around its teardown."""
+    around_teardown: ExitStack = field(default_factory=ExitStack)
+    """What is open during its teardown."""
 
     def __str__(self) -> str:
         return f"The fixture {self.definition.argname!r} ({self.definition.scope} scope)"
 
-
-class Scopes:
-    """The fixtures of higher scopes in one process.
-
-    :param sandboxes: gives the databases that there are now.
-    :param committing: inside, what is done is committed, whatever the test's mode.
-    :param end_session: closes the session of the current application context.
-    """
-
-    def __init__(
-        self,
-        sandboxes: Callable[[], Collection[Sandbox]],
-        committing: Callable[[], AbstractContextManager[None]],
-        end_session: Callable[[], None],
-    ) -> None:
-        self._sandboxes = sandboxes
-        self._committing = committing
-        self._end_session = end_session
-        self._living: dict[Definition, Fixture] = {}
-        self._holding: list[Fixture] = []
-        self._at_work: list[pytest.Item | Fixture] = []
-        self._handing_over = _Afterwards(self.hand_over)
-        self._asked: Collection[str] = ()
-        self.seed = 0
-
-    # A test
-
-    def begin(self, test: pytest.Item) -> None:
-        """What is written from now on is the test's, unless a fixture of a higher scope does it."""
-        self._at_work = [test]
-        self._asked = getattr(test, "fixturenames", ())
-
-    def end(self, test: pytest.Item) -> None:
-        """Undo what the test has written before it set up fixtures of higher scopes."""
-        self._forget(test)
-
-    def hand_over(self) -> None:
-        """Put the instances of living fixtures into the current session."""
-        if self._holding and (db := _current_db()) is not None:
-            for fixture in self._holding:
-                wanted = len(fixture.held) <= FEW or fixture.definition.argname in self._asked
-                if wanted and fixture.held.db in (db, None):
-                    fixture.held.hand_to(db.session())
-
-    # A fixture
-
-    def setting_up(
-        self, definition: Definition, request: SubRequest
-    ) -> AbstractContextManager[object]:
-        """Around the set-up of a fixture, of any scope."""
-        if definition.scope != "function":
-            return self._setting_up(definition, request)
-        # It may have pushed a context, which brings another session.
-        return self._handing_over
+    def __repr__(self) -> str:
+        return f"<SharedFixture {self.id!r}, {len(self.instances)} instances>"
 
     @contextmanager
-    def _setting_up(self, definition: Definition, request: SubRequest) -> Iterator[None]:
-        fixture = Fixture(definition, _id(definition, request), self._app_of(definition, request))
-        # Finalizers run last in, first out: this one after the fixture's own teardown.
-        definition.addfinalizer(lambda: self._torn_down(fixture))
-        with self._committing():
-            self._keep()
-            self._at_work.append(fixture)
-            try:
-                with _own_values(fixture, self.seed), self._own_context(fixture):
-                    yield
-                    self._hold(fixture)
-                self._keep()
-            except BaseException as error:
-                # Whoever asks for the fixture next is told the same.
-                key = definition.cache_key(request)
-                definition.cached_result = (None, key, (error, error.__traceback__))
-                self._undo(fixture)
-                raise
-            finally:
-                self._at_work.remove(fixture)
-                self.hand_over()
-        definition.addfinalizer(lambda: self._tear_down(fixture))
+    def pushed_context(self) -> Iterator[None]:
+        """Push an application context around the set-up.
 
-    def _tear_down(self, fixture: Fixture) -> None:
-        """Before a fixture's own teardown: have its rows as it has left them."""
-        context = fixture.app.app_context() if fixture.app and not fixture.context else None
-        fixture.teardown.enter_context(self._committing())
-        try:
-            if any(sandbox.has_layer(fixture) for sandbox in self._sandboxes()):
-                self._put_back()
-        finally:
-            fixture.teardown.enter_context(context or nullcontext())
-            self.hand_over()
-
-    def _torn_down(self, fixture: Fixture) -> None:
-        """After it: take its rows away."""
-        with ExitStack() as last:
-            last.callback(self._forget, fixture)
-            last.callback(fixture.teardown.close)
-            if fixture.context is not None and _top(app_ctx) is fixture.context:
-                last.callback(fixture.context.pop)
-            if fixture in self._holding:
-                self._holding.remove(fixture)
-            self._living.pop(fixture.definition, None)
-            _forget_numbers(fixture)
-
-    # What is around it
-
-    def _app_of(self, definition: Definition, request: SubRequest) -> Flask | None:
-        """The application that a fixture asks for, itself or through others."""
-        # Not by name alone: each folder may have an `app` of its own.
-        asked = (request._get_active_fixturedef(name) for name in definition.argnames)
-        living = (self._living.get(one) for one in asked)
-        return next((one.app for one in living if one is not None and one.app is not None), None)
-
-    @contextmanager
-    def _own_context(self, fixture: Fixture) -> Iterator[None]:
-        """Have a context in the set-up, which goes with it unless others were put on top."""
-        if fixture.app is None:
+        It is popped at the end, unless the fixture has left other contexts on top of it.
+        """
+        if self.app is None:
             yield
             return
-        context, request = fixture.app.app_context(), _top(request_ctx)
+        context, request = self.app.app_context(), _top(request_ctx)
         context.push()
-        self.hand_over()
         try:
             yield
         finally:
             if _top(app_ctx) is context and _top(request_ctx) is request:
                 context.pop()
             else:
-                fixture.context = context
+                self.context = context
 
-    def _hold(self, fixture: Fixture) -> None:
-        """Remember what a fixture has made, and let no session of its stay open."""
-        definition = fixture.definition
-        value = definition.cached_result[0] if definition.cached_result is not None else None
+    def pop_context(self) -> None:
+        """Pop the context of the set-up, if that is still pushed and now on top."""
+        if self.context is not None and _top(app_ctx) is self.context:
+            self.context.pop()
+
+    def find_instances(self) -> None:
+        """Note the instances and the application that the set-up has left."""
+        value = fixture_value(self.definition)
         if isinstance(value, Flask):
-            fixture.app = value
-        self._living[definition] = fixture
-        fixture.held.take(_current_db() if fixture.app is not None else None, value)
-        if fixture.held:
-            self._holding.append(fixture)
-        if fixture.app is not None:
-            self._end_session()
-
-    # Rows
-
-    def _keep(self) -> None:
-        """Make what was written by whoever is at work a layer of its."""
-        for sandbox in self._sandboxes():
-            sandbox.keep_layer(self._at_work[-1], _name(self._at_work[-1]))
-
-    def _forget(self, owner: pytest.Item | Fixture) -> None:
-        with ExitStack() as last:
-            # What cannot be done in one database must not spare the others.
-            for sandbox in self._sandboxes():
-                last.callback(sandbox.drop_layers, owner)
-
-    def _put_back(self) -> None:
-        self._end_session()
-        with ExitStack() as last:
-            for sandbox in self._sandboxes():
-                last.callback(sandbox.reset)
-
-    def _undo(self, fixture: Fixture) -> None:
-        """Take away what a fixture has written that has failed."""
-        with ExitStack() as last:
-            last.callback(self._forget, fixture)
-            last.callback(self._put_back)
+            self.app = value
+        self.instances = Instances(current_db() if self.app is not None else None, value)
 
 
-class _Afterwards:
-    """A context at whose end something is done, unless there is an error. Used again and again."""
+class SharedFixtures:
+    """The shared fixtures of one process.
 
-    def __init__(self, function: Callable[[], None]) -> None:
-        self._function = function
+    :param applications: the adopted applications, whose databases the fixtures write to.
+    :param seed: the seed of the run.
+    """
+
+    def __init__(self, applications: Applications, seed: Seed) -> None:
+        self._applications = applications
+        self._sandboxes = applications.sandboxes
+        self._seed = seed
+        self._active: dict[Definition, SharedFixture] = {}
+        """The fixtures that are set up, and not torn down yet."""
+        self._with_instances: list[SharedFixture] = []
+        """Those of them that have instances."""
+        self._writers: list[pytest.Item | SharedFixture] = []
+        """The test, and the fixtures that it is setting up; the last one is running."""
+        self._asked_for: Collection[str] = ()
+        """The names of the fixtures that the test asks for."""
+        self._around_other_fixtures = _AddingInstances(self)
+
+    def __repr__(self) -> str:
+        return f"<SharedFixtures {list(self._active.values())}>"
+
+    # A test
+
+    def begin(self, test: pytest.Item) -> None:
+        """Attribute what is written from now on to a test, unless a shared fixture writes it."""
+        self._writers = [test]
+        self._asked_for = getattr(test, "fixturenames", ())
+
+    def end(self, test: pytest.Item) -> None:
+        """Drop the layers of what the test wrote before it asked for a shared fixture."""
+        self._sandboxes.drop_layers(test)
+
+    def add_instances(self) -> None:
+        """Add the instances of the active fixtures to the current session."""
+        if not self._with_instances or (db := current_db()) is None:
+            return
+        for fixture in self._with_instances:
+            few = len(fixture.instances) <= FEW
+            wanted = few or fixture.definition.argname in self._asked_for
+            if wanted and fixture.instances.db in (db, None):
+                fixture.instances.add_to(db.session())
+
+    # The life of a fixture
+
+    def setting_up(
+        self, definition: Definition, request: pytest.FixtureRequest
+    ) -> AbstractContextManager[None]:
+        """Return what is around the set-up of a fixture of any scope."""
+        if definition.scope == "function":
+            return self._around_other_fixtures
+        app = self._application_of(definition, request)
+        return self._setting_up(SharedFixture(definition, _id(definition, request), app), request)
+
+    @contextmanager
+    def _setting_up(self, fixture: SharedFixture, request: pytest.FixtureRequest) -> Iterator[None]:
+        definition = fixture.definition
+        # pytest calls finalizers last in, first out: this one after the fixture's own teardown.
+        definition.addfinalizer(lambda: self._after_teardown(fixture))
+        with self._sandboxes.committing():
+            self._keep_layer()
+            self._writers.append(fixture)
+            try:
+                with self._seed.derived(fixture.id, fixture), fixture.pushed_context():
+                    self.add_instances()
+                    yield
+                    fixture.find_instances()
+                    self._activate(fixture)
+                    if fixture.app is not None:
+                        self._applications.close_session()
+                self._keep_layer()
+            except BaseException as error:
+                # pytest has noted that the set-up succeeded, if keeping its layer has failed.
+                set_fixture_error(definition, request, error)
+                self._undo(fixture)
+                raise
+            finally:
+                self._writers.remove(fixture)
+                self.add_instances()
+        definition.addfinalizer(lambda: self._before_teardown(fixture))
+
+    def _before_teardown(self, fixture: SharedFixture) -> None:
+        """Restore the fixture's rows as its set-up has left them."""
+        fixture.around_teardown.enter_context(self._sandboxes.committing())
+        try:
+            if self._sandboxes.has_layer(fixture):
+                self._reset()
+        finally:
+            if fixture.app is not None and fixture.context is None:
+                fixture.around_teardown.enter_context(fixture.app.app_context())
+            self.add_instances()
+
+    def _after_teardown(self, fixture: SharedFixture) -> None:
+        """Drop the fixture's rows, and forget it."""
+        self._deactivate(fixture)
+        self._seed.release(fixture)
+        with ExitStack() as stack:
+            stack.callback(self._sandboxes.drop_layers, fixture)
+            stack.callback(fixture.around_teardown.close)
+            stack.callback(fixture.pop_context)
+
+    # Parts
+
+    def _activate(self, fixture: SharedFixture) -> None:
+        self._active[fixture.definition] = fixture
+        if fixture.instances:
+            self._with_instances.append(fixture)
+
+    def _deactivate(self, fixture: SharedFixture) -> None:
+        self._active.pop(fixture.definition, None)
+        if fixture in self._with_instances:
+            self._with_instances.remove(fixture)
+
+    def _application_of(
+        self, definition: Definition, request: pytest.FixtureRequest
+    ) -> Flask | None:
+        """The application that a fixture asks for, itself or through other shared fixtures."""
+        # Names do not suffice: each folder may have an `app` of its own.
+        asked_for = (definition_in_use(request, name) for name in definition.argnames)
+        active = (self._active.get(one) for one in asked_for)
+        return next((one.app for one in active if one is not None and one.app is not None), None)
+
+    def _keep_layer(self) -> None:
+        """Keep what the running test or fixture has written so far."""
+        writer = self._writers[-1]
+        name = str(writer) if isinstance(writer, SharedFixture) else f"The test {writer.name!r}"
+        self._sandboxes.keep_layer(writer, name)
+
+    def _reset(self) -> None:
+        self._applications.close_session()
+        self._sandboxes.reset()
+
+    def _undo(self, fixture: SharedFixture) -> None:
+        """Undo what a fixture has written whose set-up has failed."""
+        with ExitStack() as stack:
+            stack.callback(self._sandboxes.drop_layers, fixture)
+            stack.callback(self._reset)
+
+
+class _AddingInstances:
+    """Adds the instances of shared fixtures after the set-up of a fixture of function scope.
+
+    That fixture may have pushed a context, which has a session of its own. One object is used for
+    all of them: a generator-based context manager would cost each fixture of each test more.
+    """
+
+    def __init__(self, shared: SharedFixtures) -> None:
+        self._shared = shared
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
-            self._function()
+            self._shared.add_instances()
 
 
-def _id(definition: Definition, request: SubRequest) -> str:
+def _id(definition: Definition, request: pytest.FixtureRequest) -> str:
     function = getattr(definition.func, "__qualname__", definition.argname)
     module = getattr(definition.func, "__module__", "")
-    return f"{request.node.nodeid}:{module}.{function}[{getattr(request, 'param_index', 0)}]"
-
-
-def _name(owner: pytest.Item | Fixture) -> str:
-    return str(owner) if isinstance(owner, Fixture) else f"The test {owner.name!r}"
+    return f"{request.node.nodeid}:{module}.{function}[{parameter_index(request)}]"
 
 
 def _top(proxy: Any) -> Any:
-    """The context that is on top of its kind."""
-    return proxy._get_current_object() if proxy else None
-
-
-def _current_db() -> SQLAlchemy | None:
-    db: SQLAlchemy | None = current_app.extensions.get("sqlalchemy") if has_app_context() else None
-    return db
-
-
-@contextmanager
-def _own_values(fixture: Fixture, seed: int) -> Iterator[None]:
-    """Make random values a function of the fixture. Where nobody draws any, it costs nothing."""
-    randomness = sys.modules.get("flask_testbed.randomness")
-    if randomness is None or "factory" not in sys.modules:
-        yield
-        return
-    with randomness.drawing_from(f"{seed}:{fixture.id}"), randomness.stream.reserving(fixture):
-        yield
-
-
-def _forget_numbers(fixture: Fixture) -> None:
-    randomness = sys.modules.get("flask_testbed.randomness")
-    if randomness is not None:
-        randomness.stream.reserved.pop(fixture, None)
+    """The context that is on top of its kind, or None."""
+    return unproxied(proxy) if proxy else None

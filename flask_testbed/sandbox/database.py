@@ -13,7 +13,7 @@ from ..application.guards import check_target
 from ..application.schema import Schema, find_schema
 from ..application.target import Target
 from ..databases.servers import cluster_of
-from ..databases.template import full_fingerprint, hold_template, release_template
+from ..databases.template import Template
 from ..isolation.commit.layers import Layers
 from ..isolation.commit.leaks import Horizons, Leak, find_leaks
 from ..isolation.commit.reset import (
@@ -21,13 +21,13 @@ from ..isolation.commit.reset import (
     bound_waits,
     persist,
     prepare,
-    put_sequences_back,
     reset,
+    reset_sequences,
 )
 from ..isolation.commit.row_copy import AnyConnection, copy_rows
 from ..isolation.rollback.connection import Rollback
-from ..postgres.cluster import Mark
 from ..postgres.connecting import Connection, address
+from ..postgres.labels import Kind, Label
 from .connections import Connections
 from .names import Claims, Keeping
 
@@ -38,14 +38,14 @@ OTHERS_PATIENCE = 10
 
 
 class ProcessDatabase:
-    """A clone of a template, under a name that nobody else uses meanwhile.
+    """A clone of a template, under a name that no other process uses as long as it exists.
 
     Constructing it creates the database.
 
     :param app_database: the database of the application whose schema it has.
-    :param target: where it is, and its name.
-    :param worker: of pytest-xdist, empty in a run of one process.
-    :param keeping: what outlives the process.
+    :param target: the server, and the name that its name begins with.
+    :param worker: name of the worker of pytest-xdist, empty in a run of one process.
+    :param keeping: whether it outlives the process.
     :raises TestbedError: it cannot or must not be created; nothing is left of it.
     """
 
@@ -63,14 +63,16 @@ class ProcessDatabase:
         self.layers = Layers(self)
         self.horizons = Horizons()
         self._claims = Claims(self.cluster, target, worker, keeping)
-        self._template = ""
+        # Released in reverse order: the template, then the server.
+        self._held = ExitStack()
+        self._held.callback(self.cluster.close)
         self._resetter: Connection | None = None
         self._bounded = False
         try:
             self._open(app_database)
         except BaseException:
             with ExitStack() as last:
-                last.callback(self._let_go)
+                last.callback(self._held.close)
                 self.disconnect()
             raise
 
@@ -78,15 +80,15 @@ class ProcessDatabase:
         self._claims.check()
         self._claims.drop_leftovers()
         self.schema: Schema = find_schema(app_database)
-        self._template = hold_template(app_database, self.cluster, self.schema).name
-        self._fingerprint = full_fingerprint(self.cluster, self.schema)
-        self.name, is_there = self._claims.take(self._fingerprint)
+        self._template = Template(self.cluster, self.schema)
+        self._held.enter_context(self._template.held())
+        self.name, is_there = self._claims.take(self._template.fingerprint)
         if is_there:
-            self.cluster.mark(self.name, self._mark())
+            self.cluster.set_label(self.name, self._own_label())
             self.layers.forget()
             self.restore()
         else:
-            self._clone(self._template)
+            self._clone(self._template.name)
 
     def __repr__(self) -> str:
         return f"<ProcessDatabase {self.name!r} on {address(self.cluster.url)}>"
@@ -125,7 +127,7 @@ class ProcessDatabase:
 
     def reset_sequences(self) -> None:
         """Reset the sequences, which a rollback does not."""
-        persist(self.connection, put_sequences_back)
+        persist(self.connection, reset_sequences)
 
     def roll_back(self, test: str) -> bool:
         """Roll the test transaction of rollback mode back.
@@ -154,48 +156,55 @@ class ProcessDatabase:
     # Copies and clones
 
     def copy(self) -> str:
-        """Make a template of it as it is now; returns its name.
+        """Create a copy of the database as it is now, to be cloned, and return its name.
 
-        Under a name of this run, so that it goes even if the run is killed.
+        It has a name of this run, so that it is dropped even if the run is killed.
 
-        :raises DatabaseError: somebody is connected.
+        :raises DatabaseError: a connection to the database is open.
         """
         self.disconnect()
         name = self._claims.take_another()
-        self.cluster.clone(self.name, name, Mark.make("run", self._fingerprint))
+        self.cluster.clone(self.name, name, self._label(Kind.RUN))
         return name
 
     def drop_copy(self, name: str) -> None:
-        """Drop what :meth:`copy` has made."""
+        """Drop a database that :meth:`copy` has created."""
         self.cluster.drop(name)
-        self.cluster.unlock(name)
+        self.cluster.locks.unlock(name)
 
     def replace(self, template: str | None) -> None:
-        """Have a clone in its place; ``None``: of the first template."""
+        """Replace the database by a clone.
+
+        :param template: name of the database to clone; None for the template of the schema.
+        """
         self.disconnect()
         self.cluster.drop(self.name)
-        self._clone(template or self._template)
+        self._clone(template or self._template.name)
 
-    def keep_copy(self, source: AnyConnection, label: str) -> URL:
-        """Have a database with the rows that a connection sees. It stays when the run ends.
+    def keep_copy(self, source: AnyConnection, title: str) -> URL:
+        """Create a database with the rows that a connection sees. It is kept when the run ends.
 
-        :param label: what it is a copy of, for a person.
-        :raises TestbedError: it cannot be made.
+        :param title: name of the test whose database it shows.
+        :raises TestbedError: it cannot be created.
         """
         name = self._claims.take_another()
-        mark = Mark.make("left", self._fingerprint, label=label)
         with (
-            self.cluster.making(name, mark, self._template) as unfinished,
+            self.cluster.creating(
+                name, self._label(Kind.LEFT, title=title), self._template.name
+            ) as unfinished,
             closing(self.cluster.connect(unfinished)) as target,
         ):
             copy_rows(source, target)
         return self.cluster.url.set(database=name)
 
     def _clone(self, template: str) -> None:
-        self.cluster.clone(template, self.name, self._mark())
+        self.cluster.clone(template, self.name, self._own_label())
 
-    def _mark(self) -> Mark:
-        return Mark.make("kept" if self.keeping.reuse else "run", self._fingerprint)
+    def _own_label(self) -> Label:
+        return self._label(Kind.KEPT if self.keeping.reuse else Kind.RUN)
+
+    def _label(self, kind: Kind, *, title: str = "") -> Label:
+        return Label.create(kind, self._template.fingerprint, title=title)
 
     def disconnect(self) -> None:
         """Close all connections to the database, those that are out when they are checked in."""
@@ -207,12 +216,12 @@ class ProcessDatabase:
     # The end
 
     def close(self) -> URL | None:
-        """Drop it, unless it is to be kept, and give everything back.
+        """Drop the database, unless it is to be kept, and close all connections.
 
-        :returns: the URL of a database that is kept.
+        :returns: the URL of the database if it is kept.
         """
         with ExitStack() as last:
-            last.callback(self._let_go)
+            last.callback(self._held.close)
             if self._bounded:
                 bound_waits(self.connection(), None)
             self.disconnect()
@@ -223,14 +232,7 @@ class ProcessDatabase:
         if self.keeping.reuse:
             return self.url
         if self.keeping.keep:
-            self.cluster.mark(self.name, Mark.make("left", self._fingerprint))
+            self.cluster.set_label(self.name, self._label(Kind.LEFT))
             return self.url
         self.cluster.drop(self.name)
         return None
-
-    def _let_go(self) -> None:
-        with ExitStack() as last:
-            last.callback(self.cluster.close)
-            if self._template:
-                # On a server of somebody else's, nothing stays that nobody asked for.
-                release_template(self.cluster, self._template, keep=self.target.embedded)

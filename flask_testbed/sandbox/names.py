@@ -1,4 +1,4 @@
-"""The names of a run's databases: which one is free, and what may be replaced."""
+"""The names of a run's databases: which name is free, and which database may be replaced."""
 
 from __future__ import annotations
 
@@ -8,31 +8,33 @@ from dataclasses import dataclass
 
 from ..application.guards import check_target
 from ..application.target import NAMES_OF_RUNS, Target
-from ..postgres.cluster import TEMPLATE, Cluster, Found
+from ..postgres.cluster import Cluster
+from ..postgres.database import Database
+from ..postgres.labels import TEMPLATE, Kind
 
 
 @dataclass(frozen=True)
 class Keeping:
-    """What outlives the process."""
+    """Which databases outlive the process."""
 
     reuse: bool = False
-    """Take the database that an earlier run has kept, if its schema is current; keep it again."""
+    """Use the database of an earlier run, if its schema is current, and keep it again."""
 
     anew: bool = False
-    """With ``reuse``: make it anew all the same."""
+    """With ``reuse``: create the database anew in any case."""
 
     keep: bool = False
-    """Leave the database when the process ends."""
+    """Keep the database when the process ends."""
 
 
 @dataclass(frozen=True)
 class Claims:
-    """Takes names for one process. A name is taken by its lock.
+    """Takes names of databases for one process. A process that holds the lock on a name has it.
 
     :param cluster: the server.
-    :param target: says what the names begin with.
-    :param worker: of pytest-xdist (``gw0``), empty in a run of one process.
-    :param keeping: what outlives the process.
+    :param target: the target whose name all names begin with.
+    :param worker: name of the worker of pytest-xdist (``gw0``), empty in a run of one process.
+    :param keeping: which databases outlive the process.
     """
 
     cluster: Cluster
@@ -41,36 +43,38 @@ class Claims:
     keeping: Keeping
 
     def check(self) -> None:
-        """Refuse the whole target, its workers' databases too, if its name is somebody else's.
+        """Refuse the target if a database of its name exists that the testbed has not created.
 
-        :raises RefusedError: names the database, its owner and the way out.
+        The databases of workers are refused with it.
+
+        :raises RefusedError: the message names the database, its owner and the way out.
         """
         found = self.cluster.find(self.target.name)
         if found is not None:
-            self.cluster.check_mark(found)
+            self.cluster.check_label(found)
 
     def drop_leftovers(self) -> None:
-        """Drop what runs have left that were killed."""
+        """Drop the databases of runs that were killed."""
         self.cluster.drop_unfinished()
-        dead = [
+        leftovers = [
             found
             for found in self.cluster.find_all(re.escape(self.target.name) + NAMES_OF_RUNS)
-            if found.mark is not None and found.mark.kind == "run"
+            if found.label is not None and found.label.kind == Kind.RUN
         ]
         if not self.target.embedded:
-            # There a template is dropped by its last user, so a free one had none to do it.
-            dead += self.cluster.find_all(TEMPLATE + ".*")
-        for found in dead:
-            self.cluster.drop_if_free(found)
+            # The last user of a template drops it there. One without users is a leftover.
+            leftovers += self.cluster.find_all(TEMPLATE + ".*")
+        for found in leftovers:
+            self.cluster.drop_if_unused(found)
 
     def take(self, fingerprint: str) -> tuple[str, bool]:
         """Take the first name that is free.
 
-        :param fingerprint: of the current schema.
-        :returns: the name, and whether there is a database under it that is to be used.
+        :param fingerprint: fingerprint of the template.
+        :returns: the name, and whether a database of that name exists that is to be used.
         """
         for name in map(self._name, itertools.count(1)):
-            if not self.cluster.try_lock(name):
+            if not self.cluster.locks.try_lock(name):
                 continue
             found = self.cluster.find(name)
             if found is not None and self._is_wanted(found, fingerprint):
@@ -78,17 +82,17 @@ class Claims:
                 return name, True
             if self._is_free(name, found, any_kind=self.keeping.reuse):
                 return name, False
-            self.cluster.unlock(name)
+            self.cluster.locks.unlock(name)
         raise AssertionError("unreachable: the numbers do not end")
 
     def take_another(self) -> str:
-        """Take the first name that is free for a database beside the one of the run."""
+        """Take the first free name for a further database of this process."""
         for name in map(self._name, itertools.count(2)):
-            # Who holds a lock gets it again: one's own names are not free either.
-            if not self.cluster.is_locked(name) and self.cluster.try_lock(name):
+            # A process that holds a lock could take it again, but its own names are not free.
+            if not self.cluster.locks.is_locked(name) and self.cluster.locks.try_lock(name):
                 if self._is_free(name, self.cluster.find(name)):
                     return name
-                self.cluster.unlock(name)
+                self.cluster.locks.unlock(name)
         raise AssertionError("unreachable: the numbers do not end")
 
     def _name(self, number: int) -> str:
@@ -97,20 +101,20 @@ class Claims:
         parts += [self.worker] if self.worker else []
         return "_".join(parts)
 
-    def _is_wanted(self, found: Found, fingerprint: str) -> bool:
+    def _is_wanted(self, found: Database, fingerprint: str) -> bool:
         wanted = self.keeping.reuse and not self.keeping.anew
-        return wanted and found.mark is not None and found.mark.fingerprint == fingerprint
+        return wanted and found.label is not None and found.label.fingerprint == fingerprint
 
-    def _is_free(self, name: str, found: Found | None, *, any_kind: bool = False) -> bool:
-        """Whether a name can be had. Drops what is there, if that may be replaced.
+    def _is_free(self, name: str, found: Database | None, *, any_kind: bool = False) -> bool:
+        """Return whether a name is free, and drop the database of that name if it is a leftover.
 
-        What a command has made stays until a command drops it. What a run has made is a
-        leftover, since its lock is free; unless somebody still looks at it.
+        The database of a run is a leftover if its lock is free and no connection to it is open. A
+        database that a command has created stays until a command drops it.
         """
         if found is not None:
-            if found.mark is None or found.connections:
+            if found.label is None or found.connections:
                 return False
-            if found.mark.kind not in {"run", "left"} and not any_kind:
+            if found.label.kind not in {Kind.RUN, Kind.LEFT} and not any_kind:
                 return False
         check_target(self.target, name)
         if found is not None:

@@ -112,7 +112,7 @@ class Sandbox(Destination):
         """Redirect an application's engines here. The database is created when one connects."""
         app_database.redirect(self, to_test=True)
         self._redirected.add(app_database)
-        # Nobody who looks at the engine or the configuration finds the application's own database.
+        # The engine and the configuration must not show the application's own database.
         name = self.name or self.target.name
         app_database.show(cluster_of(self.target).url.set(database=name))
 
@@ -259,7 +259,7 @@ class Sandbox(Destination):
             return database.close() if database is not None else None
 
     def _look_for_leaks(self) -> None:
-        # Without a server there is nothing to find, and others say so.
+        # A server that cannot be reached is reported when the database is dropped.
         with suppress(ServerError, psycopg.Error):
             if self._database is not None:
                 self.leaks = self._database.find_leaks()

@@ -1,12 +1,15 @@
-"""Scenarios: data sets that one seed repeats exactly, played in one transaction.
+"""Scenarios: data sets that are the same under the same seed, written in one transaction.
 
 May import :mod:`flask_testbed.factories` and :mod:`flask_testbed.application`. Begin with
-:mod:`.scenarios`; :mod:`.playing` writes the rows.
+:mod:`.playing`, which writes the rows of a scenario. :mod:`.scenarios` is the registry,
+:mod:`.seed` the argument of a scenario, :mod:`.tables` empties tables, and :mod:`.database` finds
+the database.
 """
 
 from __future__ import annotations
 
-from .playing import SeedReport, check_reset, is_marked, leading_to, play, reach
+from .database import check_reset, is_marked, leading_to, reach
+from .playing import SeedReport, play
 from .scenarios import Scenario, Scenarios
 from .seed import Progress, Seed
 

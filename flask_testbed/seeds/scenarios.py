@@ -1,4 +1,4 @@
-"""Scenarios, and the extension object that holds them."""
+"""The scenarios of an application: a registry, in which they are found by name."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ EXTENSION = "flask_testbed_scenarios"
 
 @dataclass(frozen=True)
 class Scenario:
-    """A data set that can be played."""
+    """A data set, and the function that writes it."""
 
     name: str
     function: Callable[[Seed], None]
     fills: tuple[type, ...] = ()
-    """The models whose tables must be empty before, and are counted after; none means all."""
+    """The models whose tables must be empty before, and are counted afterwards; none means all."""
 
     @property
     def summary(self) -> str:
-        """The first line of what the function says of itself."""
+        """The first line of the function's docstring."""
         return (self.function.__doc__ or "").strip().partition("\n")[0]
 
 
@@ -35,16 +35,15 @@ class Scenarios:
         self._by_name: dict[str, Scenario] = {}
 
     def init_app(self, app: Flask) -> None:
-        """Make the scenarios the commands of ``flask seed``. Opens no connection."""
+        """Make the scenarios commands of ``flask seed``. It opens no connection."""
         app.extensions[EXTENSION] = self
 
     def add(
         self, name: str, *, fills: Iterable[type] = ()
     ) -> Callable[[Callable[[Seed], None]], Callable[[Seed], None]]:
-        """Register a function, which gets a `Seed`, as the scenario called ``name``.
+        """Return a decorator of a function that gets a `Seed`: the scenario called ``name``.
 
-        :param fills: the models that it writes, if not all: what other tables hold is then no
-            reason to refuse.
+        :param fills: the models that it writes, if not all. Other tables may then hold rows.
         :raises SeedError: the name is taken.
         """
         if name in self._by_name or name == "list":
@@ -57,7 +56,10 @@ class Scenarios:
         return register
 
     def __getitem__(self, name: str) -> Scenario:
-        """The scenario called ``name``. Raises `SeedError`, naming those there are."""
+        """Return the scenario called ``name``.
+
+        :raises SeedError: there is no scenario of this name.
+        """
         try:
             return self._by_name[name]
         except KeyError:

@@ -1,4 +1,4 @@
-"""What a scenario gets as its argument."""
+"""The argument of a scenario."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from datetime import datetime
 from random import Random
 from typing import Any, Protocol, TypeVar, overload
 
-from sqlalchemy import Select, Table, func, select
+from sqlalchemy import Select
 from sqlalchemy.orm import Session, class_mapper
 
 from ..factories.base import BaseFactory
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class Progress(Protocol):
-    """Shows how far a scenario is, while what it returns is iterated: a ``click.progressbar``."""
+    """Shows the progress of a scenario while its result is iterated: a ``click.progressbar``."""
 
     def __call__(
         self, items: Sequence[Any], label: str, /
@@ -32,49 +32,51 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class Seed:
-    """What a scenario works with.
+    """The argument of a scenario.
 
-    Factories can be called as ever. What it makes through its own methods is timed, too.
+    A scenario can also call factories directly; rows that it makes by these methods are timed.
     """
 
     session: Session
-    """``db.session`` of this play. Flush it if need be; the transaction is not the scenario's."""
+    """The session that factories write to. The scenario may flush it, but not commit it."""
 
     random: Random
-    """The only source of chance that a scenario may use besides the factories."""
+    """The random generator of the scenario. Others are not seeded, except those of factories."""
 
     as_of: datetime
-    """The moment that the data describes, midnight UTC. To the factories, it is now."""
+    """The moment that the data describes, midnight UTC. It is the present moment for factories."""
 
     scale: int
-    """How many times the usual amount to make, 1 or more."""
+    """A factor of the usual amount of data, 1 or more."""
 
-    _shown: Progress | None = None
+    _progress: Progress | None = None
     _drafts: Drafts = field(init=False)
-    _seconds: defaultdict[str, float] = field(init=False)
 
     def __post_init__(self) -> None:
-        drafts = Drafts(self.session, BaseFactory)
-        object.__setattr__(self, "_drafts", drafts)
-        object.__setattr__(self, "_seconds", drafts.seconds)
+        object.__setattr__(self, "_drafts", Drafts(self.session, BaseFactory))
+
+    @property
+    def seconds(self) -> defaultdict[str, float]:
+        """The time that the methods of the seed have taken, by table."""
+        return self._drafts.seconds
 
     def create(self, factory: type[BaseFactory[T]], **values: Any) -> T:
-        """A row, made now, as an object."""
+        """Create a row, and return its instance."""
         with self._timing(factory):
             return factory.create(**values)
 
     def bulk(self, factory: type[BaseFactory[Any]], size: int, **values: Any) -> Keys:
-        """Many rows that are made alike, as by ``factory.create_bulk``; gives their keys."""
+        """Create ``size`` rows by ``factory.create_bulk``, and return their keys."""
         with self._timing(factory):
             return factory.create_bulk(size, **values)
 
     def draft(self, factory: type[BaseFactory[Any]], **values: Any) -> Any:
-        """A row that is described now, and written in bulk with others that are.
+        """Return a draft of a row, which is written later, in bulk with other drafts.
 
-        It is for stories, in which each row has values of its own. A draft has the attributes it
-        was given, can be given others, and can be a parent of other drafts. It is written by
-        `flush`, at the end of the scenario, or between two items of `progress` once there are
-        many; then it is fixed, and what was generated can be read.
+        A draft has the attributes that it was given. Others can be set until it is written, and it
+        can be the parent of other drafts. It is written by `flush`, at the end of the scenario, or
+        between two items of `progress` once there are many drafts. Afterwards, its generated
+        values can be read, and nothing can be set.
         """
         return self._drafts.add(factory, values)
 
@@ -87,19 +89,19 @@ class Seed:
     @overload
     def pick(self, rows: Any, size: int) -> list[Any]: ...
     def pick(self, rows: Any, size: int | None = None) -> Any:
-        """One of some rows at random; or as many different ones as ``size`` says.
+        """Return a random row of several, or a list of ``size`` different ones.
 
-        :param rows: a list, keys, or a ``select``, whose order should be a certain one.
+        :param rows: a list, keys, or a ``select``, which should have an ``ORDER BY``.
         """
         found = self.session.scalars(rows).all() if isinstance(rows, Select) else rows
         return self.random.choice(found) if size is None else self.random.sample(found, size)
 
     def progress(self, items: Sequence[T], label: str) -> Iterator[T]:
-        """The items one by one, with a progress bar where there is a terminal."""
-        if self._shown is None:
+        """Yield the items one by one, with a progress bar if there is a terminal."""
+        if self._progress is None:
             yield from self._flushing(items)
             return
-        with self._shown(items, label) as shown:
+        with self._progress(items, label) as shown:
             yield from self._flushing(shown)
 
     def _flushing(self, items: Iterable[T]) -> Iterator[T]:
@@ -115,8 +117,4 @@ class Seed:
             yield
         finally:
             table: Any = class_mapper(factory._meta.model).local_table
-            self._seconds[table.name] += time.perf_counter() - begun
-
-
-def count(session: Session, table: Table) -> int:
-    return session.scalar(select(func.count()).select_from(table)) or 0
+            self.seconds[table.name] += time.perf_counter() - begun

@@ -15,7 +15,8 @@ from flask_testbed.application.databases import database_of
 from flask_testbed.application.gate import gate
 from flask_testbed.application.routes import Destination
 from flask_testbed.errors import IsolationError, SettingsError
-from tests.support.fixtures import Stock, Toys
+from tests.support.servers import Stock
+from tests.support.toys import Toys
 
 
 class Elsewhere(Destination):

@@ -255,7 +255,7 @@ def test_the_commands_refuse_while_a_run_holds_the_database(stock: Stock, toys: 
     before = stock.marks()
 
     with closing(cluster_of(TestDatabase(app).target)) as run:
-        assert run.try_lock("own_test")
+        assert run.locks.try_lock("own_test")
         for command in CHANGING:
             outcome = toys.run(app, "test-db", *command)
             outcome.assert_says("Refused: a test run is using the database 'own_test'")

@@ -145,7 +145,7 @@ def test_migrations_may_be_in_several_folders(toys: Toys, tmp_path: Path) -> Non
     app = toys.app("postgresql://h/own")
     flask_migrate.Migrate(app, app.extensions["sqlalchemy"], directory=str(migrations))
     before = find_schema(database_of(app))
-    assert before.source == "migrations"
+    assert before.source.name == "migrations"
 
     (other / "1_shelf.py").write_text((other / "1_shelf.py").read_text() + "\n")
 
@@ -160,7 +160,7 @@ def test_a_hook_that_fails_is_one_sentence_and_leaves_nothing(
 
     outcome = toys.run(app, "test-db", "create")
 
-    outcome.assert_says("The template hook toy_hooks.rows fails: ZeroDivisionError", "Mend it")
+    outcome.assert_says("The template hook toy_hooks.rows fails: ZeroDivisionError", "Correct it")
     assert stock.databases() == before
 
 

@@ -13,9 +13,10 @@ import pytest
 from flask import Flask
 
 from flask_testbed.cli import test_db as database_commands
+from flask_testbed.cli.test import pytest_arguments
 from flask_testbed.databases.servers import cluster_of
 from flask_testbed.databases.test_database import TestDatabase
-from flask_testbed.postgres.cluster import TEMPLATE, UNFINISHED, Mark
+from flask_testbed.postgres.labels import TEMPLATE, UNFINISHED, Kind, Label
 from tests.support.processes import assert_no_password, finish, words
 from tests.support.projects import Project, write_manage
 from tests.support.servers import Stock
@@ -55,7 +56,7 @@ def test_create_again_finds_it_and_leaves_it(stock: Stock, toys: Toys, shop: Fla
     outcome = toys.run(shop, "test-db", "create")
 
     assert outcome.status == 0
-    assert outcome.out.startswith("own_test is there already, with the current schema")
+    assert outcome.out.startswith("own_test exists already, with the current schema")
     assert titles(stock) == ["kept"]
 
 
@@ -112,7 +113,7 @@ def test_status_is_a_table(stock: Stock, toys: Toys, shop: Flask) -> None:
     with stock.connect("own_test"):
         shown = toys.run(shop, "test-db", "status")
 
-    assert nothing.out == "There is no own_test. Make it with: flask test-db create\n"
+    assert nothing.out == "There is no own_test. Create it with: flask test-db create\n"
     headings, row = shown.out.splitlines()
     assert re.split(r" {2,}", headings) == (
         ["database", "kind", "schema", "made by", "age", "MB", "used by"]
@@ -128,12 +129,12 @@ def test_status_fits_a_terminal_of_80_columns(stock: Stock, toys: Toys) -> None:
     long = "a_name_that_is_as_long_as_it_may_be"
     app = toys.app(stock.url(long))
     toys.run(app, "test-db", "create")
-    mark = Mark.make("run", "0" * 16)
+    label = Label.create(Kind.RUN, "0" * 16)
     with closing(cluster_of(TestDatabase(app).target)) as run:
         for name in (f"{long}_test_12_gw11", UNFINISHED + "0" * 12, TEMPLATE + "0" * 16):
             stock.create(name)
-            run.mark(name, mark)
-        assert run.try_lock(f"{long}_test_12_gw11")
+            run.set_label(name, label)
+        assert run.locks.try_lock(f"{long}_test_12_gw11")
         with stock.connect(f"{long}_test_12_gw11"):
             shown = toys.run(app, "test-db", "status")
 
@@ -171,7 +172,7 @@ def test_url_on_the_embedded_server_says_that_it_must_be_up(toys: Toys) -> None:
 
     assert outcome.status == 0
     assert re.fullmatch(r"postgresql://postgres@/toy_test\?host=\S+\n", outcome.out)
-    assert outcome.err == "The embedded server is up only while used: flask test-db serve\n"
+    assert outcome.err == "The embedded server runs only while it is used: flask test-db serve\n"
 
 
 def test_url_never_prints_the_password(stock: Stock, toys: Toys, shop: Flask) -> None:
@@ -179,7 +180,7 @@ def test_url_never_prints_the_password(stock: Stock, toys: Toys, shop: Flask) ->
 
     assert outcome.status == 0
     assert_no_password(outcome, stock.password)
-    assert outcome.err == "The password is left out: give it with PGPASSWORD.\n"
+    assert outcome.err == "The password is left out: set PGPASSWORD.\n"
 
 
 @pytest.mark.parametrize("command", sorted(database_commands.test_db.commands))
@@ -222,7 +223,7 @@ def test_manage_and_flask_agree_and_test_leaves_nothing(project: Project, stock:
     dropped = project.run("-m", "flask", "test-db", "drop", **environment)
 
     assert created.out.startswith("Created own_test on ")
-    assert found.out.startswith("own_test is there already, with the current schema")
+    assert found.out.startswith("own_test exists already, with the current schema")
     assert dropped.out == "Dropped own_test.\n"
     assert stock.databases() == before
 
@@ -264,3 +265,15 @@ def test_serve_keeps_the_embedded_server_up_until_ctrl_c(project: Project) -> No
 
 def test_serve_on_another_server_says_that_there_is_nothing_to_do(toys: Toys, shop: Flask) -> None:
     toys.run(shop, "test-db", "serve").assert_says("There is nothing to serve", "127.0.0.1:")
+
+
+def test_the_integration_tests_are_run_unless_a_path_is_given(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert pytest_arguments(("-x",))[2:] == ["-x"]
+
+    (tmp_path / "tests" / "integration").mkdir(parents=True)
+
+    assert pytest_arguments(("-x",))[2:] == ["-x", "tests/integration"]
+    assert pytest_arguments(("tests::test_it", "-x"))[2:] == ["tests::test_it", "-x"]

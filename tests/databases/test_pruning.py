@@ -12,7 +12,8 @@ from sqlalchemy.engine import make_url
 
 from flask_testbed.databases.pruning import prune, prune_templates
 from flask_testbed.embedded.server import EmbeddedServer
-from flask_testbed.postgres.cluster import TEMPLATE, UNFINISHED, Cluster, Mark
+from flask_testbed.postgres.cluster import Cluster
+from flask_testbed.postgres.labels import TEMPLATE, UNFINISHED, Kind, Label
 from tests.support.servers import Stock
 from tests.support.toys import Toys
 
@@ -27,7 +28,7 @@ def make(stock: Stock, name: str, kind: str, days_ago: float = 0) -> str:
     made_at = (datetime.now(UTC) - timedelta(days=days_ago)).isoformat(timespec="seconds")
     with closing(cluster(stock)) as server:
         server.connection.execute(f'CREATE DATABASE "{name}"')
-        server.mark(name, replace(Mark.make(kind, "0"), made_at=made_at))
+        server.set_label(name, replace(Label.create(Kind(kind), "0"), made_at=made_at))
     return name
 
 
@@ -45,7 +46,7 @@ def test_leftovers_go_and_nothing_else(stock: Stock, toys: Toys) -> None:
     stock.create(TEMPLATE + "f" * 16)
     with closing(cluster(stock)) as run:
         used = make(stock, "used_test", "run")
-        assert run.try_lock(used)
+        assert run.locks.try_lock(used)
 
         outcome = toys.run(app, "test-db", "prune", "--json")
 
@@ -94,7 +95,7 @@ def test_templates_go_by_age_and_number(
     with closing(cluster(stock)) as server:
         # It only matters that there is one.
         server.connection  # noqa: B018
-        server.server = EmbeddedServer(toys._instance, "test")
+        server.embedded = EmbeddedServer(toys._instance, "test")
 
         gone = prune_templates(server, current, keep=keep, days=days)
 

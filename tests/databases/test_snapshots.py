@@ -7,7 +7,7 @@ import json
 import pytest
 from flask import Flask
 
-from flask_testbed.postgres.cluster import SNAPSHOT
+from flask_testbed.postgres.labels import SNAPSHOT
 from tests.support.processes import words
 from tests.support.projects import Project
 from tests.support.servers import Stock
@@ -49,7 +49,7 @@ def test_what_was_saved_comes_back_as_often_as_one_likes(
     assert restored.out.startswith("Restored the snapshot before of own_test, in ")
     # Its sequences are those of then, and it is a test database as it was.
     assert stock.rows("SELECT nextval('book_id_seq')", "own_test") == [2]
-    assert toys.run(shop, "test-db", "create").out.startswith("own_test is there already")
+    assert toys.run(shop, "test-db", "create").out.startswith("own_test exists already")
 
 
 def test_a_snapshot_is_listed_and_dropped(stock: Stock, toys: Toys, shop: Flask) -> None:
@@ -197,7 +197,7 @@ def test_the_development_database_comes_back(project: Project) -> None:
     restored = project.run(*flask, *RESTORE, option, "--yes")
 
     assert saved.status == 0, saved.text
-    unasked.assert_says("Refused: Replace all that is in 'toy' now?", "--yes")
+    unasked.assert_says("Refused: Replace the content of 'toy'?", "--yes")
     assert restored.status == 0, restored.text
     assert project.run("say.py").out == "['first']\n"
     listed = json.loads(project.run(*flask, "test-db", "snapshot", "list", option, "--json").out)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -15,8 +15,9 @@ from sqlalchemy.engine import make_url
 from flask_testbed.application.databases import database_of
 from flask_testbed.application.schema import find_schema
 from flask_testbed.application.target import target_of
-from flask_testbed.databases import template
-from flask_testbed.postgres.cluster import TEMPLATE, UNFINISHED, Cluster, Mark
+from flask_testbed.databases.template import Template
+from flask_testbed.postgres.cluster import Cluster
+from flask_testbed.postgres.labels import TEMPLATE, UNFINISHED, Kind, Label
 from flask_testbed.sandbox.sandbox import Sandbox
 from tests.support.migrations import MIGRATION, migrated, write_migrations
 from tests.support.processes import finish
@@ -45,10 +46,10 @@ def fingerprint(app: Flask) -> str:
     return find_schema(database_of(app)).fingerprint
 
 
-def mark_of(stock: Stock, name: str = "own_test") -> Mark:
-    mark = Mark.read(stock.marks()[name])
-    assert mark is not None
-    return mark
+def label_of(stock: Stock, name: str = "own_test") -> Label:
+    label = Label.read(stock.marks()[name])
+    assert label is not None
+    return label
 
 
 def cluster(stock: Stock, role: str = "boss") -> Cluster:
@@ -157,32 +158,17 @@ def test_what_is_interrupted_while_it_is_built_is_mended(
 # Databases
 
 
-def test_a_mark_is_read_as_it_was_written() -> None:
-    mark = Mark.make("run", "0123")
-
-    assert Mark.read(str(mark)) == mark
-    assert str(mark).startswith("flask-testbed: ")
-    assert re.fullmatch(r"\S+@\S+, process \d+", mark.made_by)
-
-
-@pytest.mark.parametrize(
-    "comment", [None, "", "hello", "flask-testbed: ", "flask-testbed: {}", "flask-testbed: 7"]
-)
-def test_another_comment_is_no_mark(comment: str | None) -> None:
-    assert Mark.read(comment) is None
-
-
-def test_a_database_gets_its_name_and_its_mark_at_the_end(stock: Stock) -> None:
+def test_a_database_gets_its_name_and_its_label_at_the_end(stock: Stock) -> None:
     before = stock.databases()
     with closing(cluster(stock)) as server:
-        with server.making("x_test", Mark.make("run", "0")) as unfinished:
+        with server.creating("x_test", Label.create(Kind.RUN, "0")) as unfinished:
             assert unfinished.startswith(UNFINISHED)
             assert server.find("x_test") is None
             assert stock.marks()[unfinished] == ""
         found = server.find("x_test")
 
     assert found is not None
-    assert found.mark is not None
+    assert found.label is not None
     assert found.owner == "boss"
     assert stock.databases() == sorted([*before, "x_test"])
 
@@ -193,7 +179,7 @@ def test_what_fails_while_it_is_made_is_absent(stock: Stock, error: type[BaseExc
     with (
         closing(cluster(stock)) as server,
         pytest.raises(error),
-        server.making("x_test", Mark.make("run", "0")),
+        server.creating("x_test", Label.create(Kind.RUN, "0")),
     ):
         raise error
 
@@ -204,7 +190,7 @@ def test_what_is_being_made_is_not_a_leftover(stock: Stock) -> None:
     with (
         closing(cluster(stock)) as maker,
         closing(cluster(stock)) as cleaner,
-        maker.making("x_test", Mark.make("run", "0")) as unfinished,
+        maker.creating("x_test", Label.create(Kind.RUN, "0")) as unfinished,
     ):
         cleaner.drop_unfinished()
         assert unfinished in stock.databases()
@@ -227,63 +213,61 @@ def test_only_unfinished_databases_of_ones_own_are_leftovers(stock: Stock) -> No
 def test_a_template_takes_no_connections(toys: Toys, stock: Stock) -> None:
     with closing(cluster(stock)) as server:
         name = TEMPLATE + "0" * 16
-        with server.making(name, Mark.make("template", "0")):
+        with server.creating(name, Label.create(Kind.TEMPLATE, "0")):
             pass
         assert stock.rows(
             "SELECT datallowconn FROM pg_database WHERE datname = %s", "postgres", name
         ) == [False]
-        server.clone(name, "x_test", Mark.make("kept", "0"))
+        server.clone(name, "x_test", Label.create(Kind.KEPT, "0"))
 
-    assert mark_of(stock, "x_test").kind == "kept"
+    assert label_of(stock, "x_test").kind == Kind.KEPT
 
 
 def test_a_lock_is_free_when_its_holder_is_gone(stock: Stock) -> None:
     with closing(cluster(stock)) as one, closing(cluster(stock)) as two:
-        assert one.try_lock("x_test")
-        assert not two.try_lock("x_test")
-        assert two.is_locked("x_test")
-        assert not two.is_locked("y_test")
+        assert one.locks.try_lock("x_test")
+        assert not two.locks.try_lock("x_test")
+        assert two.locks.is_locked("x_test")
+        assert not two.locks.is_locked("y_test")
         stock.rows("SELECT pg_terminate_backend(%s)", "postgres", one.connection.info.backend_pid)
         end = time.monotonic() + 10
-        while not two.try_lock("x_test"):
+        while not two.locks.try_lock("x_test"):
             assert time.monotonic() < end
 
 
 def test_who_made_a_database_and_for_whom(stock: Stock, toys: Toys) -> None:
     toys.run(toys.app(stock.url("own", "maker")), "test-db", "create")
 
-    mark = mark_of(stock)
+    label = label_of(stock)
 
-    assert mark.kind == "kept"
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", mark.made_at)
+    assert label.kind == Kind.KEPT
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", label.made_at)
     assert stock.rows(
         "SELECT rolname FROM pg_database d JOIN pg_roles r ON r.oid = datdba"
         " WHERE datname = 'own_test'"
     ) == ["maker"]
 
 
-def test_who_looked_before_a_template_was_there_does_not_wait_for_its_users(
+def test_a_process_that_waited_for_the_template_does_not_wait_for_its_users(
     stock: Stock, toys: Toys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The users hold it as long as their run lasts."""
+    """They hold the template for as long as their run lasts."""
     app = toys.app(stock.url("own"))
-    database = database_of(app)
-    schema = find_schema(database)
-    url = make_url(stock.url("own"))
-    with closing(Cluster(url, "x")) as first, closing(Cluster(url, "x")) as second:
-        held = template.hold_template(database, first, schema)
-        name = held.name
-        second.connection.execute("SET lock_timeout = '1s'")
-        looks = iter([None, held])
-        monkeypatch.setattr(template, "_find", lambda *_: next(looks))
+    schema = find_schema(database_of(app))
+    with closing(cluster(stock)) as one, closing(cluster(stock)) as two:
+        first, second = Template(one, schema), Template(two, schema)
+        with first.held() as built, ExitStack() as later:
+            two.connection.execute("SET lock_timeout = '1s'")
+            # The second process has looked before the first one had built it.
+            found = iter([None, two.find(first.name)])
+            monkeypatch.setattr(two, "find", lambda _: next(found))
 
-        assert template.hold_template(database, second, schema) is held
+            assert later.enter_context(second.held()).name == built.name
 
-        monkeypatch.undo()
-        template.release_template(first, name, keep=False)
-        assert second.find(name) is not None
-        template.release_template(second, name, keep=False)
-        assert second.find(name) is None
+            monkeypatch.undo()
+            later.pop_all().close()
+            assert one.find(first.name) is not None
+        assert one.find(first.name) is None
 
 
 def test_a_run_keeps_its_name_also_while_nobody_is_connected(stock: Stock, toys: Toys) -> None:
@@ -291,7 +275,7 @@ def test_a_run_keeps_its_name_also_while_nobody_is_connected(stock: Stock, toys:
     database = database_of(app)
     before = stock.databases()
     with closing(Cluster(make_url(stock.url("own")), "x")) as other:
-        assert other.try_lock("own_test")
+        assert other.locks.try_lock("own_test")
         sandbox = Sandbox(database, target_of(database))
         sandbox.redirect(database)
         try:

@@ -13,8 +13,8 @@ from flask_testbed.application.routes import redirect
 from flask_testbed.embedded.server import EmbeddedServer
 from flask_testbed.errors import ServerError
 from flask_testbed.postgres.addresses import is_same_database
-from flask_testbed.postgres.administrator import Administrator
 from flask_testbed.postgres.connecting import connect
+from flask_testbed.postgres.server import Server
 from tests.support.projects import Project
 from tests.support.servers import Stock, clear_away, rough_folder
 
@@ -176,7 +176,7 @@ def test_another_server_in_the_place_of_the_embedded_one_is_noticed(
     server: EmbeddedServer, tmp_path: Path
 ) -> None:
     other = EmbeddedServer(tmp_path / "other", "development")
-    with closing(Administrator(other.url("postgres"), "x", server)) as administrator:
+    with closing(Server(other.url("postgres"), "x", server)) as administrator:
         other.start()
         try:
             with pytest.raises(ServerError, match="is not the embedded one of"):

@@ -65,7 +65,7 @@ def test_a_disk_that_is_full_is_one_sentence_and_takes_no_room(
     with pytest.raises(ServerError, match="No space left on device") as failed:
         server.start()
 
-    assert "Make room, or choose another place with FLASK_TESTBED_HOME" in str(failed.value)
+    assert "Free some space, or choose another folder with FLASK_TESTBED_HOME" in str(failed.value)
     assert "\n" not in str(failed.value)
     assert not list(place.rglob("PG_VERSION"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import stat
@@ -13,8 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flask_testbed.embedded import folders, programs
-from flask_testbed.embedded import server as embedded
+from flask_testbed.embedded import folders, places, programs
 from flask_testbed.embedded.server import EmbeddedServer
 from flask_testbed.errors import ServerError
 from tests.support.embedded import USER, ask, is_up, start_user, wait_until_up
@@ -98,6 +98,21 @@ def test_it_starts_at_first_use_and_stops_with_its_last_user(server: EmbeddedSer
     wait_for(lambda: not is_up(server), "the server to stop")
 
 
+def test_it_logs_what_it_does_and_shows_its_state(
+    server: EmbeddedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "flask_testbed.embedded")
+
+    server.start()
+    assert repr(server) == f"<EmbeddedServer for test in {str(server.home)!r}, started>"
+    server.release()
+
+    assert repr(server) == f"<EmbeddedServer for test in {str(server.home)!r}, released>"
+    started, *others = [message for message in caplog.messages if "created" not in message]
+    assert started.startswith("started PostgreSQL ")
+    assert others == [f"using {server.home}", f"released {server.home}"]
+
+
 def test_two_processes_that_start_it_at_once_share_it(
     server: EmbeddedServer, python: Python
 ) -> None:
@@ -133,7 +148,7 @@ def test_a_server_whose_keeper_was_killed_is_adopted(server: EmbeddedServer) -> 
     before = postmaster(server).pid
     killed = keeper(server)
     killed.kill()
-    wait_for(lambda: not server._is_kept(), "the keeper's lock to be free")
+    wait_for(lambda: not server._has_keeper(), "the keeper's lock to be free")
     server.release()
 
     server.start()
@@ -174,9 +189,9 @@ def memory(environment: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder where servers for tests are, as they are in memory."""
     folder = rough_folder()
     environment.delenv("FLASK_TESTBED_HOME")
-    for module in (embedded, folders):
+    for module in (folders, places):
         environment.setattr(module, "MEMORY", folder)
-    environment.setattr(embedded, "MEMORY_NEEDED", 0)
+    environment.setattr(places, "MEMORY_NEEDED", 0)
     yield folder
     clear_away(folder)
 
@@ -205,7 +220,7 @@ def test_a_server_in_memory_goes_with_its_project(memory: Path, tmp_path: Path) 
         assert (used.data / "ours").exists()
         assert ask(used) == 42
         used.release()
-        wait_for(lambda: new.drop_abandoned() == [used.home], "the server to stop")
+        wait_for(lambda: new.drop_leftovers() == [used.home], "the server to stop")
         assert not used.home.exists()
         assert (there.data / "ours").exists()
     finally:
@@ -219,7 +234,7 @@ def test_the_server_of_an_installed_application_is_not_without_a_project(tmp_pat
     server.start()
     server.release()
     wait_for(lambda: not is_up(server), "the server to stop")
-    assert server.drop_abandoned() == []
+    assert server.drop_leftovers() == []
 
 
 def test_nothing_is_made_before_it_starts(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -243,7 +258,7 @@ def test_no_permission_of_other_folders_is_changed(
     environment.delenv("FLASK_TESTBED_HOME")
     # As root another place is taken, since the server's account cannot reach this one.
     system = rough_folder()
-    for module in (embedded, programs):
+    for module in (places, programs):
         environment.setattr(module, "SYSTEM", system / "system")
     instance = tmp_path / ("long" * 20) / ("path" * 20) / "instance"
     instance.parent.mkdir(parents=True)
@@ -272,7 +287,7 @@ def test_a_path_that_is_too_long_for_a_socket(environment: pytest.MonkeyPatch) -
     assert len(str(server.home)) > 150
     try:
         server.start()
-        assert len(os.fsencode(server.sockets / ".s.PGSQL.5432")) <= embedded.LONGEST_SOCKET
+        assert len(os.fsencode(server.sockets / ".s.PGSQL.5432")) <= places.LONGEST_SOCKET
         assert ask(server) == 42
     finally:
         server.release()
@@ -327,7 +342,7 @@ def test_an_ordinary_user_has_a_server_too(environment: pytest.MonkeyPatch) -> N
     # Any Python that they can run will do for the keeper; it needs the standard library alone.
     pythons = [Path(sys.executable).resolve(), Path("/usr/bin/python3")]
     python = next((path for path in pythons if path.exists() and reachable(path)), None)
-    if python is None or not reachable(Path(embedded.__file__)):
+    if python is None or not reachable(Path(places.__file__)):
         pytest.skip("an ordinary user cannot reach this environment")
     home = rough_folder()
     shutil.chown(home, "nobody")

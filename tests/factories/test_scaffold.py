@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from flask_testbed.factories.scaffold import find_models, scaffold
 from flask_testbed.randomness import frozen
 from tests.support import scaffold_models
 from tests.support.equivalence import ROWS, differences
-from tests.support.paths import INSTANCE, ROOT
+from tests.support.paths import INSTANCE
 from tests.support.projects import Project
 from tests.support.toys import Toys
 
@@ -144,6 +145,8 @@ def test_two_parents_share_what_they_must(toy_app: Flask, made: ModuleType) -> N
         ('egg=factory.SubFactory(f"{__name__}.EggFactory")', "a circle, broken"),
         ("class TokenFactory(BaseFactory[ScaffoldModelsToken]):", "a name that is taken"),
         ('        rename = {\n            "create_": "create",\n', "names that a factory has"),
+        ("full = factory.Trait(", "a trait for optional values"),
+        ("complete = factory.Trait(", "which has another name beside a column `full`"),
     ],
 )
 def test_the_source_says(source: str, fragment: str, why: str) -> None:
@@ -155,29 +158,64 @@ def test_what_somebody_else_fills_is_left_out(source: str, missing: str) -> None
     assert missing not in source
 
 
-RULES = "E4,E7,E9,F,I,UP,B,W,C4,SIM,PT,RET,PIE"
+RULES = "E4,E7,E9,F,UP,B,W,C4,SIM,PT,RET,PIE"
 
 
-@pytest.mark.parametrize("length", [88, 100])
-@pytest.mark.parametrize("command", [["check", f"--select={RULES}"], ["format", "--check"]])
-def test_the_source_is_as_ruff_wants_it(source: str, command: list[str], length: int) -> None:
-    outcome = subprocess.run(
-        [
-            *(sys.executable, "-m", "ruff", *command, "--isolated", f"--line-length={length}"),
-            *("--target-version=py311", "--stdin-filename=tests/factories/made.py", "-"),
-        ],
+def ruff(source: str, *command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "ruff", *command, "--stdin-filename=factories.py", "-"],
         input=source,
         capture_output=True,
         text=True,
         check=False,
-        cwd=ROOT,
     )
+
+
+@pytest.mark.parametrize("command", [["check", f"--select={RULES},I"], ["format", "--check"]])
+def test_the_source_is_formatted_as_the_project_in_the_current_directory_wants_it(
+    models: list[type], command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ruff.toml").write_text("line-length = 70")
+    monkeypatch.chdir(tmp_path)
+
+    outcome = ruff(scaffold(models), *command)
 
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
 
 
-def test_no_line_is_longer_than_88(source: str) -> None:
-    assert [line for line in source.splitlines() if len(line) > 88] == []
+@pytest.fixture
+def no_ruff(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: find_spec(name) if name != "ruff" else None
+    )
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+
+@pytest.mark.usefixtures("no_ruff")
+def test_without_ruff_the_source_works_and_says_how_to_format_it(
+    source: str, models: list[type], tmp_path: Path
+) -> None:
+    plain = scaffold(models)
+
+    assert plain.startswith("# ruff is missing or failed. To format: ruff check --select I")
+    outcome = ruff(plain, "check", "--isolated", f"--select={RULES}")
+    assert outcome.returncode == 0, outcome.stdout
+    assert load(plain, tmp_path, "scaffolded_plain").PersonFactory.build().country.code
+    # Formatting changes nothing else.
+    first = plain.index("class CountryFactory")
+    assert ast.dump(ast.parse(plain[first:])) == ast.dump(
+        ast.parse(source[source.index("class CountryFactory") :])
+    )
+
+
+def test_source_that_ruff_refuses_is_not_formatted(
+    models: list[type], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ruff.toml").write_text("no-such-setting = true")
+    monkeypatch.chdir(tmp_path)
+
+    assert scaffold(models).startswith("# ruff is missing or failed.")
 
 
 def test_one_model_brings_the_parents_that_it_needs() -> None:
@@ -205,8 +243,8 @@ def test_factories_that_are_there_are_used(
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        (f"{MODELS}:Nobody", "is no model. The models of"),
-        (f"{MODELS}:Colour", "is no model. The models of"),
+        (f"{MODELS}:Nobody", "is not a model. The models of"),
+        (f"{MODELS}:Colour", "is not a model. The models of"),
         ("no_such_module:User", "cannot be imported: No module named 'no_such_module'"),
         ("json", "defines no model"),
         ("", "cannot be imported"),
@@ -230,6 +268,14 @@ def test_the_command_prints_the_source(toys: Toys, app: Flask) -> None:
 
     assert outcome.status == 0, outcome.text
     assert "class TenantFactory(BaseFactory[Tenant]):" in outcome.out
+
+
+@pytest.mark.usefixtures("no_ruff")
+def test_the_command_says_how_to_format_what_it_prints(toys: Toys, app: Flask) -> None:
+    outcome = toys.run(app, "factories", "scaffold", f"{MODELS}:Tenant")
+
+    assert outcome.out.startswith("# ruff is missing or failed.")
+    assert outcome.err.startswith("ruff is missing or failed. To format: ruff check")
 
 
 def test_the_command_writes_a_new_file_and_never_over_another(

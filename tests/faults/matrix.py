@@ -95,7 +95,7 @@ def _mend(scene: Scene, moment: Moment) -> None:
         scene.finish(scene.start(PYTEST))
     database, snapshots = TestDatabase(scene.app), Snapshots(scene.app)
     database.create()
-    with database.scratch() as (cluster, name), closing(cluster.connect(name)) as connection:
+    with database.temporary() as (cluster, name), closing(cluster.connect(name)) as connection:
         connection.execute("INSERT INTO book (title) VALUES ('x')")
     for snapshot in snapshots.list():
         snapshots.restore(snapshot.name)

@@ -27,12 +27,12 @@ class Moment:
 
 #: On an external server.
 MOMENTS = [
-    Moment("template: tables made, unmarked", CREATE, "flask_testbed.databases.template:install"),
-    Moment("template: marked and named", CREATE, f"{_CLUSTER}._finish", "after"),
+    Moment("template: tables made, no label", CREATE, "flask_testbed.databases.template:install"),
+    Moment("template: labelled and named", CREATE, f"{_CLUSTER}._finish", "after"),
     Moment("create: template held", CREATE, f"{_CLUSTER}.clone"),
     Moment("create: clone copied", CREATE, f"{_CLUSTER}.clone", "after"),
-    Moment("reset: both are there", RESET, f"{_CLUSTER}._swap"),
-    Moment("reset: swapped", RESET, f"{_CLUSTER}.end_users", "after"),
+    Moment("reset: both are there", RESET, f"{_CLUSTER}._replace"),
+    Moment("reset: swapped", RESET, f"{_CLUSTER}.end_sessions", "after"),
     Moment("drop: before", DROP, f"{_CLUSTER}.drop"),
     Moment("drop: after", DROP, f"{_CLUSTER}.drop", "after"),
     Moment("snapshot save: copied", SAVE, f"{_CLUSTER}._create", "after"),
@@ -46,10 +46,10 @@ MOMENTS = [
 
 #: On an embedded server that nothing else uses.
 EMBEDDED_MOMENTS = [
-    Moment("server: being made", CREATE, f"{_EMBEDDED}:give", "after"),
+    Moment("server: being made", CREATE, "flask_testbed.embedded.initdb:give", "after"),
     Moment("server: starting", CREATE, f"{_EMBEDDED}:EmbeddedServer._run_keeper"),
     Moment("server: started", CREATE, f"{_EMBEDDED}:EmbeddedServer._run_keeper", "after"),
-    Moment("template: tables made, unmarked", CREATE, "flask_testbed.databases.template:install"),
+    Moment("template: tables made, no label", CREATE, "flask_testbed.databases.template:install"),
     Moment("create: clone copied", CREATE, f"{_CLUSTER}.clone", "after"),
     Moment("pytest: in a test", PYTEST, "pathlib:Path.touch", "after"),
 ]

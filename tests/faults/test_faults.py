@@ -14,7 +14,7 @@ from tests.support.processes import Python
 from tests.support.servers import Stock
 
 SOME = [
-    ("template: tables made, unmarked", "no connection left"),
+    ("template: tables made, no label", "no connection left"),
     ("create: clone copied", "SIGKILL"),
     ("create: template held", "the name is taken"),
     ("reset: both are there", "backends ended"),

@@ -6,8 +6,12 @@ from typing import Any
 
 import pytest
 
-from flask_testbed.isolation.rollback.set_config import configured_locally
-from flask_testbed.isolation.statements import Effects, effects_of
+from flask_testbed.isolation.statements import (
+    Effects,
+    effects_of,
+    function_sets,
+    function_writes,
+)
 
 
 def told(text: str) -> set[str]:
@@ -161,35 +165,60 @@ def test_the_words_are_those_outside_of_literals() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "names"),
+    ("text", "parameters"),
     [
-        ("SET LOCAL work_mem = '1MB'", ("work_mem",)),
-        ("set /* for now */ local app.user TO 'a'", ("app.user",)),
-        ("SELECT 1; SET LOCAL a.b = 1; SET LOCAL c.d = 2", ("a.b", "c.d")),
-        ("SET work_mem = '1MB'", ()),
-        ("SELECT 'SET LOCAL a.b = 1'", ()),
+        ("SET LOCAL work_mem = '1MB'", None),
+        ("set /* for now */ local app.user TO 'a'", None),
+        ("SELECT 1; SET LOCAL a.b = 1", None),
+        ("SELECT set_config('a.b', 'c', true)", None),
+        ("SELECT set_config(%s, %s, %s)", ["a.b", "c", True]),
+        ("SELECT set_config(%(n)s::VARCHAR, lower(%(v)s), %(l)s)", {"n": "a", "v": "c", "l": True}),
+        ("SELECT set_config('a.b', coalesce('c', f(false)), true)", None),
+        ("SELECT set_config('a.b', 'c', now() > 'now')", None),
+        ("SELECT set_config(name, 'off', true) FROM x", None),
     ],
 )
-def test_what_is_set_until_the_end_of_the_transaction(text: str, names: tuple[str, ...]) -> None:
-    assert effects_of(text).local == names
+def test_what_is_set_until_the_end_of_the_transaction(text: str, parameters: Any) -> None:
+    effects = effects_of(text).given(parameters)
+    assert effects.sets
+    assert not effects.writes
 
 
 @pytest.mark.parametrize(
-    ("text", "parameters", "names"),
+    ("text", "parameters"),
     [
-        ("SELECT set_config('a.b', 'c', true)", None, ["a.b"]),
-        ("SELECT set_config('a.b', 'c', false)", None, []),
-        ("SELECT set_config(%s, %s, %s)", ["a.b", "c", True], ["a.b"]),
-        ("SELECT %s, set_config(%s, %s, %s)", [1, "a.b", "c", False], []),
-        (
-            "SELECT set_config(%(n)s::VARCHAR, lower(%(v)s, 'x'), %(l)s::BOOLEAN)",
-            {"n": "a.b", "v": "c", "l": True},
-            ["a.b"],
-        ),
-        ("SELECT set_config('it''s', ',)', true), set_config('d', 'e', TRUE)", None, ["it's", "d"]),
-        ("SELECT set_config('a.b', 'c', now() > 'now')", None, ["a.b"]),
-        ("SELECT set_config(name, 'c', true) FROM x", None, []),
+        ("SELECT set_config('a.b', 'c', false)", None),
+        ("SELECT set_config('a.b', lower('C'), 'off'::boolean)", None),
+        ("SELECT %s, set_config(%s, %s, %s)", [1, "a.b", "c", False]),
+        ("SELECT set_config(%(n)s, %(v)s, %(l)s)", {"n": "a.b", "v": "c", "l": False}),
     ],
 )
-def test_what_set_config_sets(text: str, parameters: Any, names: list[str]) -> None:
-    assert list(configured_locally(text, parameters)) == names
+def test_what_is_set_for_the_session_is_a_write(text: str, parameters: Any) -> None:
+    effects = effects_of(text).given(parameters)
+    assert effects.writes
+    assert not effects.sets
+
+
+def test_a_block_may_set_what_it_likes() -> None:
+    assert effects_of("DO $$ BEGIN SET LOCAL a.b = 'c'; END $$").sets
+    assert not effects_of("SELECT 'SET LOCAL a.b = 1'").sets
+
+
+@pytest.mark.parametrize(
+    ("source", "sets", "writes"),
+    [
+        ("BEGIN PERFORM set_config('a.b', name, true); END", True, False),
+        ("SELECT set_config('a.b', name, true)", True, False),
+        ("BEGIN SELECT id INTO found FROM tenant; SET LOCAL a.b = 1; END", True, False),
+        ("BEGIN EXECUTE format('SET LOCAL a.b = %L', name); END", True, False),
+        ("BEGIN EXECUTE command; SET LOCAL a.b = 1; END", True, True),
+        ("BEGIN INSERT INTO log VALUES (1); SET LOCAL a.b = 1; END", True, True),
+        ("BEGIN PERFORM write(1); SET LOCAL a.b = 1; END", True, True),
+        ("BEGIN SET a.b = 1; SET LOCAL c.d = 1; END", True, True),
+        ("BEGIN PERFORM set_config('a.b', name, false); END", False, False),
+        ("BEGIN RETURN 1; END", False, False),
+    ],
+)
+def test_what_the_body_of_a_function_does(source: str, sets: bool, writes: bool) -> None:
+    assert function_sets(source) == sets
+    assert function_writes(source, {"write"}) == writes

@@ -98,7 +98,7 @@ def test_no_right_to_create_databases(stock: Stock, toys: Toys) -> None:
     assert stock.databases() == before
 
 
-def test_a_database_of_anothers_with_the_mark_cannot_be_dropped(stock: Stock, toys: Toys) -> None:
+def test_a_labelled_database_of_another_role_cannot_be_dropped(stock: Stock, toys: Toys) -> None:
     toys.run(toys.app(stock.url("own")), "test-db", "create")
 
     outcome = toys.run(toys.app(stock.url("own", "maker")), "test-db", "drop")
@@ -171,18 +171,6 @@ def test_a_run_without_the_right_to_create_databases(stock: Stock, project: Proj
     outcome.assert_says("the user 'weak' has no right to create databases")
     assert_no_password(outcome, stock.password)
     assert stock.databases() == before
-
-
-def test_a_server_without_a_database_called_postgres(stock: Stock, toys: Toys) -> None:
-    stock.rows("ALTER DATABASE postgres RENAME TO renamed", "template1")
-    try:
-        created = toys.run(toys.app(stock.url("own")), "test-db", "create")
-        dropped = toys.run(toys.app(stock.url("own")), "test-db", "drop")
-    finally:
-        stock.rows("ALTER DATABASE renamed RENAME TO postgres", "template1")
-
-    assert created.status == 0, created.text
-    assert dropped.out == "Dropped own_test.\n"
 
 
 def test_where_a_server_is_names_neither_user_nor_password() -> None:

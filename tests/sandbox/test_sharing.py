@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
@@ -14,8 +13,8 @@ from sqlalchemy.engine import make_url
 
 from flask_testbed.errors import DatabaseError, ServerError
 from flask_testbed.postgres import locks
+from flask_testbed.postgres.capacity import check_capacity
 from flask_testbed.postgres.cluster import Cluster
-from flask_testbed.postgres.labels import MEETING
 from tests.support.processes import assert_no_password, finish
 from tests.support.projects import Project
 from tests.support.servers import Stock
@@ -154,29 +153,29 @@ def test_a_server_that_is_full_says_what_to_do(stock: Stock, toys: Toys) -> None
 
 def test_room_for_all_is_no_error(stock: Stock) -> None:
     with closing(cluster(stock)) as server:
-        server.check_room(10)
+        check_capacity(server, 10)
         with pytest.raises(ServerError, match="and 1000 workers need 3000"):
-            server.check_room(1000)
+            check_capacity(server, 1000)
 
 
 # Waiting
 
 
 def test_who_waits_says_so_and_not_for_ever(stock: Stock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(locks, "SILENCE", 0.1)
-    monkeypatch.setattr(locks, "PATIENCE", 0.2)
+    monkeypatch.setattr(locks, "NOTICE_AFTER", 0.1)
+    monkeypatch.setattr(locks, "WAIT_AT_MOST", 0.2)
     said: list[str] = []
     with closing(cluster(stock)) as first, closing(cluster(stock)) as second:
-        second.tell = said.append
+        second.locks.tell = said.append
         pid = first.connection.info.backend_pid
         with (
-            first.locked("x", "to do it"),
+            first.locks.locked("x", "to do it"),
             pytest.raises(DatabaseError, match=r"Waited 0\.2 s in vain for boss from 127"),
-            second.locked("x", "to do it"),
+            second.locks.locked("x", "to do it"),
         ):
             pytest.fail("two have it")
-        with second.locked("x", "to do it"):
-            assert first.is_locked("x")
+        with second.locks.locked("x", "to do it"):
+            assert first.locks.is_locked("x")
 
     assert len(said) == 1
     assert said[0].startswith(f"Waiting for boss from 127.0.0.1 (server process {pid}, since ")
@@ -186,66 +185,17 @@ def test_who_waits_says_so_and_not_for_ever(stock: Stock, monkeypatch: pytest.Mo
 def test_who_waits_goes_on_as_soon_as_they_can(
     stock: Stock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(locks, "SILENCE", 0.05)
+    monkeypatch.setattr(locks, "NOTICE_AFTER", 0.05)
     said: list[str] = []
     with closing(cluster(stock)) as first, closing(cluster(stock)) as second:
-        second.tell = said.append
-        assert first.try_lock("x")
-        release = threading.Timer(0.3, first.unlock, ["x"])
+        second.locks.tell = said.append
+        assert first.locks.try_lock("x")
+        release = threading.Timer(0.3, first.locks.unlock, ["x"])
         release.start()
-        with second.locked("x", "to do it"):
+        with second.locks.locked("x", "to do it"):
             release.join()
-        assert not second.is_locked("x")
+        assert not second.locks.is_locked("x")
         # The bound is for locks alone: another statement may take as long as it likes.
         assert second.connection.execute("SHOW lock_timeout").fetchone() == ("0",)
 
     assert len(said) == 1
-
-
-# A server without a database called postgres
-
-
-@pytest.fixture
-def bare(stock: Stock) -> Iterator[Stock]:
-    stock.rows("ALTER DATABASE postgres RENAME TO renamed", "template1")
-    yield stock
-    stock.rows("ALTER DATABASE renamed RENAME TO postgres", "template1")
-
-
-def names(stock: Stock) -> list[str]:
-    return stock.rows("SELECT datname FROM pg_database ORDER BY 1", "renamed")
-
-
-def test_without_postgres_they_meet_elsewhere_and_leave_nothing(bare: Stock) -> None:
-    before = names(bare)
-    with closing(cluster(bare)) as first, closing(cluster(bare)) as second:
-        assert first.try_lock("x")
-        assert not second.try_lock("x")
-        assert MEETING in names(bare)
-        # A connection to template1 would forbid this.
-        started = time.monotonic()
-        bare.rows("CREATE DATABASE somebodys", "renamed")
-        assert time.monotonic() - started < 4
-        first.close()
-        assert MEETING in names(bare)
-        assert time.monotonic() - started < 4
-
-    assert names(bare) == sorted([*before, "somebodys"])
-
-
-def test_a_meeting_place_of_somebody_elses_is_not_dropped(bare: Stock) -> None:
-    bare.rows(f"CREATE DATABASE {MEETING}", "renamed")
-    with closing(cluster(bare)) as server:
-        assert server.try_lock("x")
-
-    assert MEETING in names(bare)
-    bare.rows(f"DROP DATABASE {MEETING}", "renamed")
-
-
-def test_a_role_that_may_not_make_a_meeting_place(bare: Stock) -> None:
-    url = make_url(bare.url("x", "weak")).set(drivername="postgresql+psycopg")
-    with (
-        closing(Cluster(url, "S")) as server,
-        pytest.raises(DatabaseError, match="the user 'weak' has no right to create databases"),
-    ):
-        server.try_lock("x")

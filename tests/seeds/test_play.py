@@ -24,7 +24,7 @@ from flask_testbed.cli import factories as factory_commands
 from flask_testbed.cli import seed as seed_commands
 from flask_testbed.errors import BulkError, RefusedError, SeedError
 from flask_testbed.factories import Ago, BaseFactory, Factories, Uuid
-from flask_testbed.seeds import Seed
+from flask_testbed.seeds import Seed, tables
 from flask_testbed.seeds import playing as seeds
 from flask_testbed.seeds.playing import SeedReport
 from flask_testbed.seeds.scenarios import EXTENSION, Scenario, Scenarios
@@ -374,7 +374,7 @@ def test_a_missing_table_names_the_way_out(toy: Flask) -> None:
 def test_a_table_that_somebody_has_open_is_an_error_and_no_wait(
     toy: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(seeds, "LOCK_TIMEOUT_MS", 20)
+    monkeypatch.setattr(tables, "LOCK_TIMEOUT_MS", 20)
     with Session(db.engine) as other:
         other.execute(sa.select(Shelf))
         with pytest.raises(SeedError, match="canceling statement due to lock timeout"):

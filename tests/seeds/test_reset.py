@@ -14,7 +14,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from flask_testbed import Scenarios
 from flask_testbed.cli import seed as seed_commands
 from flask_testbed.postgres.connecting import without_secrets
-from flask_testbed.postgres.labels import Mark
+from flask_testbed.postgres.labels import Kind, Label
 from tests.support.processes import Outcome
 from tests.support.servers import Stock
 from tests.support.toys import Toys
@@ -103,7 +103,7 @@ def test_a_mark_counts_only_on_a_disposable_database_of_the_roles_own(
     stock: Stock, toys: Toys, name: str, owner: str
 ) -> None:
     # `pg_dump -C` copies comments, and whoever may make databases can write one.
-    fill(stock, name, owner, comment=str(Mark.make("kept", "0" * 16)))
+    fill(stock, name, owner, comment=str(Label.create(Kind.KEPT, "0" * 16)))
 
     seed(toys, stock, name, "own").assert_says("there is no terminal")
 

@@ -37,7 +37,7 @@ def ordinary() -> Iterator[str]:
     server = EmbeddedServer(INSTANCE, "test")
     cluster = Cluster(server.url("postgres"), "the embedded server", server)
     name = "testbed_ordinary"
-    with cluster.locked(name, "to make a role"):
+    with cluster.locks.locked(name, "to make a role"):
         known = cluster.connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [name])
         if not known.rowcount:
             cluster.connection.execute("CREATE ROLE testbed_ordinary LOGIN CREATEDB")
@@ -49,7 +49,7 @@ def ordinary() -> Iterator[str]:
 def init_app(request: pytest.FixtureRequest) -> Callable[..., None]:
     """Flask-SQLAlchemy's own: the plugin, which runs these tests, adopts no such application."""
     plugin: Any = request.config.pluginmanager.getplugin("flask-testbed-session")
-    original: Callable[..., None] = plugin._init_app
+    original: Callable[..., None] = plugin.applications.init_app
     return original
 
 
@@ -89,7 +89,7 @@ def toys(request: pytest.FixtureRequest, environment: pytest.MonkeyPatch, tmp_pa
     # The plugin that runs these very tests would adopt them, and end the run if they are wrong.
     plugin: Any = request.config.pluginmanager.getplugin("flask-testbed-session")
     if plugin is not None:
-        environment.setattr(SQLAlchemy, "init_app", plugin._init_app)
+        environment.setattr(SQLAlchemy, "init_app", plugin.applications.init_app)
     return Toys(tmp_path / "instance")
 
 

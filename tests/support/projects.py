@@ -12,7 +12,8 @@ from pathlib import Path
 from .processes import Outcome, Process, Python, finish
 
 #: Variables that decide where a database is, or how pytest runs. A test sets them itself.
-DECIDING = ["TEST_DATABASE_URL", "DATABASE_URL", "APP_ENV", "FLASK_ENV", "ENVIRONMENT"]
+DECIDING = ["TEST_DATABASE_URL", "TEST_DATABASE_MAINTENANCE", "DATABASE_URL", "APP_ENV"]
+DECIDING += ["FLASK_ENV", "ENVIRONMENT"]
 DECIDING += ["FLASK_APP", "FLASK_DEBUG", "PGHOST", "PGPORT", "PGUSER", "PGPASSWORD"]
 DECIDING += ["PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"]
 

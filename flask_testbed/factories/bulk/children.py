@@ -1,72 +1,111 @@
-"""Rows that are made after the row that they refer to."""
+"""Children: rows that are made after the rows that they refer to."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from factory import declarations
 
-from ...errors import BulkError, FactoryError
+from ...errors import BulkError
 from ...randomness import drawing_from
-from ..declarations import OnRequest, RelatedBatch
-from .chunks.chunk import CHUNK, Chunk, Given, MadeRows, Plan, Varying, Workshop
+from ..declarations import OnRequest, RelatedBatch, related_size
+from .chunks.chunk import CHUNK, Chunk
+from .chunks.compiled import CompiledFactory
+from .chunks.parent_rows import ParentRows, RowMaker
+from .chunks.steps import PerRow, Supplied
 
 
-@dataclass(frozen=True)
 class Children:
-    """What a factory makes after each of its rows."""
+    """Makes the children of one kind, for one chunk of parents after another."""
 
-    name: str
-    """How the factory calls them."""
+    def __init__(
+        self,
+        maker: RowMaker,
+        name: str,
+        compiled: CompiledFactory,
+        parent: str,
+        size: int | Callable[[], int],
+    ) -> None:
+        """
+        :param name: the declaration in the factory of the parents.
+        :param parent: the declaration of the parent in the factory of the children, or empty.
+        :param size: the number of children of each parent.
+        """
+        self._maker = maker
+        self._name = name
+        self._compiled = compiled
+        self._parent = parent
+        self._size = size
+        self._made = 0
 
-    plan: Plan
-    parent: str
-    """How they call the row; empty if they do not."""
+    def make_for(self, parents: Chunk) -> None:
+        """Make the children of a chunk, in chunks in which all children of a parent are."""
+        for number, positions in enumerate(_blocks(self._sizes(parents))):
+            rows = range(self._made, self._made + len(positions))
+            self._made += len(positions)
+            supplied = {self._parent: ParentRows(parents, positions)} if self._parent else {}
+            index = f"{parents.index}.{number}"
+            self._maker.make(self._compiled, rows, index, parents, positions, supplied)
 
-    size: int | Callable[[], int]
-
-    def sizes(self, chunk: Chunk) -> list[int]:
-        """How many each row gets."""
-        if isinstance(self.size, int):
-            return [self.size] * len(chunk)
-        with drawing_from(chunk.stream(f"{self.name}.size")):
-            return [self.size() for _ in range(len(chunk))]
+    def _sizes(self, parents: Chunk) -> list[int]:
+        if isinstance(self._size, int):
+            return [self._size] * len(parents)
+        with drawing_from(parents.stream(f"{self._name}.size")):
+            return [self._size() for _ in range(len(parents))]
 
 
-def children_of(workshop: Workshop, plan: Plan, post: Any) -> Iterator[Children]:
-    """What is to be made after the rows of a plan.
+def _blocks(sizes: list[int]) -> Iterator[list[int]]:
+    """Yield the position of each child's parent, in blocks of about the size of a chunk."""
+    block: list[int] = []
+    for parent, size in enumerate(sizes):
+        for start in range(0, size, CHUNK):
+            block.extend([parent] * min(CHUNK, size - start))
+            if len(block) >= CHUNK:
+                yield block
+                block = []
+    if block:
+        yield block
 
+
+def children_of(maker: RowMaker, compiled: CompiledFactory, post: Any) -> Iterator[Children]:
+    """Yield the children that the rows of a factory have.
+
+    :param post: what the factory declares to happen after a row is made.
     :raises BulkError: a hook would run, which needs a row as an object.
     """
     for name in post.sorted():
         found = post[name]
-        children = _children(workshop, plan, name, found.declaration, dict(found.context))
+        children = _children(maker, compiled, name, found.declaration, dict(found.context))
         if children is not None:
             yield children
 
 
 def _children(
-    workshop: Workshop, plan: Plan, name: str, declaration: Any, context: dict[str, Any]
+    maker: RowMaker,
+    compiled: CompiledFactory,
+    name: str,
+    declaration: Any,
+    context: dict[str, Any],
 ) -> Children | None:
     kind = type(declaration)
     if kind is declarations.Maybe:
-        return _chosen(workshop, plan, name, declaration, context)
+        branch = _chosen(compiled, name, declaration)
+        return _children(maker, compiled, name, branch, context)
     if kind is OnRequest and not any(context.values()):
         return None
     if not isinstance(declaration, declarations.PostGenerationDeclaration):
         return None
     if kind not in (declarations.RelatedFactory, declarations.RelatedFactoryList, RelatedBatch):
         raise BulkError(
-            f"{plan.factory.__name__} cannot be made in bulk: its hook {name!r} needs each row as"
-            " an object. Make the rows one by one, hooks and all, with `_exact=True`."
+            f"{compiled.factory.__name__} cannot be made in bulk: its hook {name!r} needs each row"
+            " as an object. Make the rows one by one, hooks and all, with `_exact=True`."
         )
     given = "" in context
     value = context.pop("", None)
     size: Any = 1 if kind is declarations.RelatedFactory else getattr(declaration, "size", 0)
     if kind is RelatedBatch:
-        size = _whole_number(value)
+        size = related_size(value)
     elif given:
         # The call gives the related rows themselves, so none are made.
         return None
@@ -74,64 +113,22 @@ def _children(
         return None
     values = {**declaration.defaults, **context}
     if declaration.name:
-        values[declaration.name] = Given()
-    made = workshop.plan(declaration.get_factory(), f"{plan.path}.{name}", values)
-    return Children(name, made, declaration.name, size)
+        values[declaration.name] = Supplied()
+    related = maker.compile(declaration.get_factory(), f"{compiled.path}.{name}", values)
+    return Children(maker, name, related, declaration.name, size)
 
 
-def _chosen(
-    workshop: Workshop, plan: Plan, name: str, maybe: Any, context: dict[str, Any]
-) -> Children | None:
-    """The branch that a trait has taken, if it is the same one for all rows."""
+def _chosen(compiled: CompiledFactory, name: str, maybe: Any) -> Any:
+    """Return the branch that a trait takes, if all rows take the same one."""
     decider = maybe.decider
     flag = getattr(decider, "attribute_name", "")
     known = type(decider) is declarations.SelfAttribute and decider.depth <= 1
-    value = plan.pre[flag].declaration if known and flag in plan.pre else None
-    if not known or isinstance(value, declarations.BaseDeclaration | Varying):
+    value = None
+    if known and flag in compiled.declarations:
+        value = compiled.declarations[flag].declaration
+    if not known or isinstance(value, declarations.BaseDeclaration | PerRow):
         raise BulkError(
-            f"{plan.factory.__name__} cannot be made in bulk: whether a row has {name!r} depends on"
-            " the row. Make the rows one by one with `_exact=True`."
+            f"{compiled.factory.__name__} cannot be made in bulk: whether a row has {name!r}"
+            " depends on the row. Make the rows one by one with `_exact=True`."
         )
-    branch = maybe.yes if value else maybe.no
-    return _children(workshop, plan, name, branch, context)
-
-
-def _whole_number(value: Any) -> int:
-    size = 0 if value is None else value
-    if isinstance(size, bool) or not isinstance(size, int) or size < 0:
-        raise FactoryError(
-            f"{size!r} is not a number of related rows: give a whole number, 0 or more."
-        )
-    return size
-
-
-class Nursery:
-    """Makes the children of one kind, for chunk after chunk of their parents."""
-
-    def __init__(self, workshop: Workshop, children: Children) -> None:
-        self.workshop = workshop
-        self.children = children
-        self._made = 0
-
-    def make_for(self, parents: Chunk) -> None:
-        """Make them, some thousand at a time, all of one parent together."""
-        for number, places in enumerate(self._blocks(self.children.sizes(parents))):
-            rows = range(self._made, self._made + len(places))
-            self._made += len(places)
-            name = self.children.parent
-            supplied = {name: MadeRows(parents, places)} if name else {}
-            index = f"{parents.index}.{number}"
-            self.workshop.make(self.children.plan, rows, index, parents, places, supplied)
-
-    @staticmethod
-    def _blocks(sizes: list[int]) -> Iterator[list[int]]:
-        """The parent of each child, in blocks of about as many as a chunk has."""
-        block: list[int] = []
-        for parent, size in enumerate(sizes):
-            for start in range(0, size, CHUNK):
-                block.extend([parent] * min(CHUNK, size - start))
-                if len(block) >= CHUNK:
-                    yield block
-                    block = []
-        if block:
-            yield block
+    return maybe.yes if value else maybe.no

@@ -13,10 +13,10 @@ from ...errors import BulkError
 from ...randomness import frozen, generator, now
 from .chunks.chunk import CHUNK
 from .chunks.keys import Keys
-from .maker import Run, declarations_of
-from .nodes.shared import FromRows, KeyedRows, entries_of, refuse_nothing
+from .maker import Maker, declarations_of
+from .nodes.shared import FromRows, KeyedRows, entries_of
 
-#: How many rows are made one by one before what is known of them is let go.
+#: Number of rows that are made one by one between two flushes; they are not kept longer.
 EXACT = 500
 
 
@@ -26,30 +26,33 @@ def create(
     given: Mapping[str, Any],
     *,
     session: Session,
-    known: Any,
+    base: Any,
     exact: bool = False,
 ) -> Keys:
-    """Make rows in a savepoint of a session's transaction; see ``BaseFactory.create_bulk``."""
+    """Make rows in a savepoint of a session's transaction; see ``BaseFactory.create_bulk``.
+
+    :param base: the class of factories whose methods bulk creation replaces.
+    """
     if isinstance(size, bool) or not isinstance(size, int) or size < 0:
         raise BulkError(f"{size!r} is not a number of rows: give a whole number, 0 or more.")
     declarations_of(factory, given)
     _save_given(session, given.values())
     keys = Keys(factory._meta.model)
-    # To all rows, now is the same moment.
-    with session.begin_nested(), frozen(now()), Run(session, known) as run:
-        if exact or run.is_native(factory, given):
+    # All rows are made at the same moment.
+    with session.begin_nested(), frozen(now()), Maker(session, base) as maker:
+        if exact or maker.is_native(factory, given):
             for key in _one_by_one(factory, size, given, session):
                 keys.extend([key])
             return keys
-        plan = run.plan(factory, f"{run.seed}/{factory.__name__}", given)
+        compiled = maker.compile(factory, f"{maker.seed}/{factory.__name__}", given)
         for number, start in enumerate(range(0, size, CHUNK)):
             rows = range(start, min(start + CHUNK, size))
-            keys.extend(run.make(plan, rows, str(number)).keys())
+            keys.extend(maker.make(compiled, rows, str(number)).keys())
     return keys
 
 
 def _save_given(session: Session, values: Iterable[Any]) -> None:
-    """Write what is pending: rows that the call gives are referred to by their keys."""
+    """Flush the rows that the call gives: new rows refer to them by their keys."""
     for value in values:
         rows = value.source if isinstance(value, FromRows) else [value]
         for row in rows if isinstance(rows, list | tuple) else ():
@@ -62,7 +65,7 @@ def _save_given(session: Session, values: Iterable[Any]) -> None:
 def _one_by_one(
     factory: Any, size: int, given: Mapping[str, Any], session: Session
 ) -> Iterator[Any]:
-    """Make rows as ``create`` does, which the session forgets; gives their keys."""
+    """Make rows as ``create`` does, without keeping them, and yield their keys."""
     shared = {
         name: _picks(name, value, session)
         for name, value in given.items()
@@ -80,9 +83,8 @@ def _one_by_one(
 
 
 def _picks(name: str, given: FromRows, session: Session) -> Callable[[int], Any]:
-    """For the number of a row, one of the rows to share."""
-    entries = entries_of(given.source, session)
-    refuse_nothing(name, entries)
+    """Return a function that gives the shared value for the number of a row."""
+    entries = entries_of(name, given.source, session)
     random = Random(generator().getrandbits(64))
 
     def pick(row: int) -> Any:

@@ -9,7 +9,8 @@ from typing import Any
 
 from factory import declarations
 
-from ..base import BaseFactory, Factories
+from ..base import BaseFactory
+from ..registry import Factories
 
 __all__ = ["Edge", "Graph", "find_graph", "mermaid"]
 

@@ -20,7 +20,9 @@ from ...application.target import target_of
 from ...errors import FactoryError
 from ...randomness import reseed
 from ...sandbox.sandbox import Sandbox
-from ..base import EXTENSION, BaseFactory, Factories, FactoriesState, trait_names
+from ..base import BaseFactory
+from ..registry import Factories, FactoriesState, trait_names
+from ..sessions import EXTENSION
 from .findings import Finding
 from .trials import Call, Sampled, Trials, trials
 

@@ -14,7 +14,8 @@ from sqlalchemy import Connection, Engine, event, inspect
 from sqlalchemy.orm import Session
 
 from ...randomness import generator
-from ..base import BaseFactory, writing_to
+from ..base import BaseFactory
+from ..sessions import writing_to
 from .findings import Catalog, Finding
 
 __all__ = ["Call", "Trials", "trials"]

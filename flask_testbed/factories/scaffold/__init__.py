@@ -1,6 +1,7 @@
-"""Factories that are written for models which have none.
+"""Writes factories for models that have none.
 
-Begin with :mod:`.module`, which writes the text; :mod:`.plan` decides what a factory declares.
+Begin with :mod:`.module`. :mod:`.plan` decides what a factory declares, :mod:`.column_values` what
+a column gets, and :mod:`.constraints` reads CHECK constraints.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the types of columns take."""
+"""The kinds of values that the types of columns hold."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from psycopg.adapt import PyFormat, Transformer
 from sqlalchemy import types
 from sqlalchemy.dialects import postgresql
 
-from .python import Expression, literal, name
+from ..._compat import enum_members, postgresql_variant
+from .python import name
 
 __all__ = ["DIALECT", "Kind", "kind_of", "members_of", "misfit", "undecorated"]
 
@@ -17,127 +18,135 @@ DIALECT: Any = postgresql.psycopg.dialect()  # type: ignore[no-untyped-call]
 
 
 class Kind(enum.Enum):
-    """Of a value, as far as making one goes."""
+    """What a value is to PostgreSQL."""
 
     TEXT = enum.auto()
     INTEGER = enum.auto()
     DECIMAL = enum.auto()
     FLOAT = enum.auto()
-    MOMENT = enum.auto()
-    DAY = enum.auto()
+    DATETIME = enum.auto()
+    DATE = enum.auto()
     TIME = enum.auto()
-    SPAN = enum.auto()
-    TRUTH = enum.auto()
+    INTERVAL = enum.auto()
+    BOOLEAN = enum.auto()
     UUID = enum.auto()
     BYTES = enum.auto()
     JSON = enum.auto()
     ARRAY = enum.auto()
-    ADDRESS = enum.auto()
-    NETWORK = enum.auto()
-    HARDWARE = enum.auto()
+    INET = enum.auto()
+    CIDR = enum.auto()
+    MACADDR = enum.auto()
     RANGE = enum.auto()
-    MAP = enum.auto()
+    DICT = enum.auto()
     BITS = enum.auto()
-    SEARCH = enum.auto()
-    OWN = enum.auto()
-    """A type of the application's own."""
+    TSVECTOR = enum.auto()
+    DECORATED = enum.auto()
+    """The application's own type, made of another one."""
 
     OTHER = enum.auto()
 
 
-# The first that fits counts: a subclass comes before what it inherits from.
+# The first match counts, so a subclass stands before its base class.
 _KINDS: list[tuple[Any, Kind]] = [
-    (types.Boolean, Kind.TRUTH),
+    (types.Boolean, Kind.BOOLEAN),
     (types.Uuid, Kind.UUID),
     (types.JSON, Kind.JSON),
-    (postgresql.HSTORE, Kind.MAP),
+    (postgresql.HSTORE, Kind.DICT),
     (types.ARRAY, Kind.ARRAY),
-    (postgresql.INET, Kind.ADDRESS),
-    (postgresql.CIDR, Kind.NETWORK),
-    (postgresql.MACADDR, Kind.HARDWARE),
+    (postgresql.INET, Kind.INET),
+    (postgresql.CIDR, Kind.CIDR),
+    (postgresql.MACADDR, Kind.MACADDR),
     (postgresql.ranges.AbstractMultiRange, Kind.OTHER),
     (postgresql.ranges.AbstractRange, Kind.RANGE),
     (postgresql.BIT, Kind.BITS),
-    (postgresql.TSVECTOR, Kind.SEARCH),
-    (postgresql.INTERVAL, Kind.SPAN),
-    (types.Interval, Kind.SPAN),
-    (types.PickleType, Kind.MAP),
-    (types.LargeBinary, Kind.BYTES),
-    (types._Binary, Kind.BYTES),
+    (postgresql.TSVECTOR, Kind.TSVECTOR),
+    (postgresql.INTERVAL, Kind.INTERVAL),
+    (types.Interval, Kind.INTERVAL),
+    (types.PickleType, Kind.DICT),
+    (types.LargeBinary | types.BINARY | types.VARBINARY, Kind.BYTES),
     (types.Integer, Kind.INTEGER),
     (types.Float, Kind.FLOAT),
     (types.Numeric, Kind.DECIMAL),
-    (types.DateTime, Kind.MOMENT),
-    (types.Date, Kind.DAY),
+    (types.DateTime, Kind.DATETIME),
+    (types.Date, Kind.DATE),
     (types.Time, Kind.TIME),
     (types.String, Kind.TEXT),
     (postgresql.CITEXT, Kind.TEXT),
 ]
 
+#: The type decorators of SQLAlchemy itself.
+_NOT_DECORATED = (types.Interval, types.PickleType)
+
 
 def kind_of(column_type: types.TypeEngine[Any], *, decorated: bool = False) -> Kind:
-    """The kind of the values that a type takes.
+    """Return the kind of the values that a type holds.
 
-    :param decorated: say `Kind.OWN` of a type that the application has put around another.
+    :param decorated: return `Kind.DECORATED` for the application's own types.
     """
-    whole = isinstance(column_type, _WHOLE)
-    if decorated and isinstance(column_type, types.TypeDecorator) and not whole:
-        return Kind.OWN
+    if decorated and _is_decorated(column_type):
+        return Kind.DECORATED
     column_type = undecorated(column_type)
     if isinstance(column_type, postgresql.DOMAIN):
         return kind_of(column_type.data_type)
     return next((kind for found, kind in _KINDS if isinstance(column_type, found)), Kind.OTHER)
 
 
-#: What SQLAlchemy itself has put around another type.
-_WHOLE = (types.Interval, types.PickleType)
+def _is_decorated(column_type: Any) -> bool:
+    return isinstance(column_type, types.TypeDecorator) and not isinstance(
+        column_type, _NOT_DECORATED
+    )
 
 
 def undecorated(column_type: Any) -> Any:
-    """A type as PostgreSQL gets it, without what the application has put around it."""
-    while isinstance(column_type, types.TypeDecorator) and not isinstance(column_type, _WHOLE):
+    """Return the type that PostgreSQL sees, without the application's own types around it."""
+    while _is_decorated(column_type):
         column_type = column_type.load_dialect_impl(DIALECT)
-    # Of a type with a variant for PostgreSQL, that one counts.
-    return column_type._variant_mapping.get("postgresql", column_type)
+    return postgresql_variant(column_type)
 
 
-def members_of(column_type: Any) -> list[tuple[Expression, Any]]:
-    """The members of an enumeration, as source and as they are stored; of other types, none."""
+def members_of(column_type: Any) -> list[tuple[str, Any]]:
+    """Return the members of an enumeration: their source, and their values as they are stored.
+
+    Empty if the type is not an enumeration.
+    """
     if isinstance(column_type, types.Enum) and not isinstance(column_type, types.TypeDecorator):
         if column_type.enum_class is None:
-            return [(literal(value), value) for value in column_type.enums]
-        names = column_type._object_lookup
-        return [(_member(names[value]), value) for value in column_type.enums if value in names]
+            return [(repr(value), value) for value in column_type.enums]
+        members = enum_members(column_type)
+        return [(_member(members[one]), one) for one in column_type.enums if one in members]
     if isinstance(column_type, types.TypeDecorator):
         for value in vars(column_type).values():
             if isinstance(value, enum.EnumMeta):
-                members: list[Any] = list(value)
-                fitting = [one for one in members if misfit(column_type, one) is None]
-                return [(_member(one), stored(column_type, one)) for one in fitting]
+                every: list[Any] = list(value)
+                accepted = [one for one in every if misfit(column_type, one) is None]
+                return [(_member(one), stored(column_type, one)) for one in accepted]
         return members_of(column_type.impl_instance)
     return []
 
 
-def _member(member: Any) -> Expression:
+def _member(member: Any) -> str:
     kind = type(member)
     return name(kind.__module__, f"{kind.__qualname__}.{member.name}")
 
 
 def stored(column_type: types.TypeEngine[Any], value: Any) -> Any:
-    """A value as it goes to the database."""
+    """Return a value as it is stored."""
     process = column_type.dialect_impl(DIALECT).bind_processor(DIALECT)
     return process(value) if process else value
 
 
 def misfit(column_type: types.TypeEngine[Any], value: Any) -> Exception | None:
-    """Why a type does not take a value; ``None`` if it does, and gives the same one back."""
+    """Return why a type does not accept a value, or does not return it as it was.
+
+    ``None`` if it accepts the value.
+    """
     kind = column_type.dialect_impl(DIALECT)
     try:
         bound = stored(column_type, value)
         Transformer().get_dumper(bound, PyFormat.AUTO)
         process = kind.result_processor(DIALECT, None)
-        back = process(bound) if process else bound
-    # A type of the application's own may raise what it likes.
+        returned = process(bound) if process else bound
+    # The application's own type may raise any exception.
     except Exception as error:
         return error
-    return None if back == value else ValueError(f"{value!r} comes back as {back!r}")
+    return None if returned == value else ValueError(f"{value!r} is returned as {returned!r}")

@@ -1,4 +1,4 @@
-"""The keys of a model: which parents it needs, and what may not come twice."""
+"""A model's foreign keys, the parents that they require, and its unique columns."""
 
 from __future__ import annotations
 
@@ -25,37 +25,41 @@ __all__ = ["Link", "common_to", "concrete", "is_same", "links_of", "parents", "u
 
 @dataclass
 class Link:
-    """A foreign key, and how a factory fills it."""
+    """A foreign key of a model."""
 
     constraint: ForeignKeyConstraint
     parent: Mapper[Any]
+    """The model of the rows that it refers to."""
+
     relation: RelationshipProperty[Any] | None
+    """The relationship that sets it, if the model has one."""
 
     @property
     def columns(self) -> list[Column[Any]]:
+        """The columns of the key."""
         return list(self.constraint.columns)
 
     @property
     def required(self) -> bool:
-        """Whether there is no row without the parent; a default would lead to one, too."""
+        """Whether each row has a parent: the key is not nullable, or a default refers to a row."""
         defaults = [column.default or column.server_default for column in self.columns]
         return any(defaults) or all(not column.nullable for column in self.columns)
 
     def pairs(self) -> Iterator[tuple[Column[Any], Column[Any]]]:
-        """Each column of the key, and what it refers to."""
+        """Yield each column of the key with the column that it refers to."""
         for element in self.constraint.elements:
             yield element.parent, element.column
 
 
 def parents(mapper: Mapper[Any]) -> Iterator[Mapper[Any]]:
-    """The models without a row of which there is no row of this one."""
+    """Yield the models whose rows a row of this model requires, other than its own."""
     for link in links_of(mapper):
         if link.required and not is_same(link.parent, mapper):
             yield link.parent
 
 
 def links_of(mapper: Mapper[Any]) -> Iterator[Link]:
-    """Its foreign keys, but for those that inheritance takes care of."""
+    """Yield the foreign keys of a model, except those that joined inheritance fills."""
     inherited = {table for one in mapper.iterate_to_root() for table in one.tables}
     for table in mapper.tables:
         if not isinstance(table, Table):
@@ -68,9 +72,9 @@ def links_of(mapper: Mapper[Any]) -> Iterator[Link]:
             try:
                 referred = constraint.referred_table
             except InvalidRequestError:
-                continue  # to a table that nobody has defined
-            of_inheritance = referred in inherited and referred is not table
-            if of_inheritance and all(column.primary_key for column in constraint.columns):
+                continue  # The table that it refers to is not defined.
+            to_base_class = referred in inherited and referred is not table
+            if to_base_class and all(column.primary_key for column in constraint.columns):
                 continue
             relation = _relation(mapper, constraint)
             parent = (
@@ -83,7 +87,7 @@ def links_of(mapper: Mapper[Any]) -> Iterator[Link]:
 def _relation(
     mapper: Mapper[Any], constraint: ForeignKeyConstraint
 ) -> RelationshipProperty[Any] | None:
-    """The relationship that fills a foreign key, if there is one."""
+    """Return the relationship that sets a foreign key, if there is one."""
     wanted = {(element.column, element.parent) for element in constraint.elements}
     for relation in mapper.relationships:
         is_parent = relation.direction is RelationshipDirection.MANYTOONE and not relation.viewonly
@@ -93,18 +97,18 @@ def _relation(
 
 
 def _mapper_of(mapper: Mapper[Any], table: Any) -> Mapper[Any] | None:
-    """The most general model of a table."""
+    """Return the most general model of a table."""
     found = [one for one in mapper.registry.mappers if one.local_table is table]
     found.sort(key=lambda one: (len(list(one.iterate_to_root())), one.class_.__name__))
     return next(iter(found), None)
 
 
 def concrete(mapper: Mapper[Any]) -> Mapper[Any]:
-    """A model of which there can be rows: itself, or the first that inherits from it."""
+    """Return the model if rows can have its identity; otherwise its first subclass that has one."""
     if mapper.polymorphic_on is None or mapper.polymorphic_identity is not None:
         return mapper
-    heirs = [one for one in mapper.self_and_descendants if one.polymorphic_identity is not None]
-    return min(heirs, key=lambda one: one.class_.__name__) if heirs else mapper
+    found = [one for one in mapper.self_and_descendants if one.polymorphic_identity is not None]
+    return min(found, key=lambda one: one.class_.__name__, default=mapper)
 
 
 def common_to(
@@ -114,24 +118,24 @@ def common_to(
     theirs: Column[Any],
     attribute: str,
 ) -> tuple[str, str]:
-    """The path to what two parents share, and the name by which the second one gets it."""
-    by_relation = _filled_by(parent, referred)
-    if by_relation is None:
-        return (
-            f"{attribute}.{other.get_property_by_column(theirs).key}",
-            parent.get_property_by_column(referred).key,
-        )
-    if is_same(by_relation.mapper, other):
-        return attribute, by_relation.key
-    their_relation = _filled_by(other, theirs)
-    if their_relation is not None:
-        return f"{attribute}.{their_relation.key}", by_relation.key
-    return f"{attribute}.{other.get_property_by_column(theirs).key}", parent.get_property_by_column(
-        referred
-    ).key
+    """Return how one parent gets a value that it must share with another parent.
+
+    :param parent: the model of the parent that gets the value, in its column ``referred``.
+    :param other: the model of the parent that has it, in its column ``theirs``.
+    :param attribute: the attribute of the row that holds the other parent.
+    :returns: the path to the value from the row, and the name of the parent's attribute.
+    """
+    relation, their_relation = _relation_of(parent, referred), _relation_of(other, theirs)
+    if relation is not None and is_same(relation.mapper, other):
+        return attribute, relation.key
+    if relation is not None and their_relation is not None:
+        return f"{attribute}.{their_relation.key}", relation.key
+    their_key = other.get_property_by_column(theirs).key
+    return f"{attribute}.{their_key}", parent.get_property_by_column(referred).key
 
 
-def _filled_by(mapper: Mapper[Any], column: Column[Any]) -> RelationshipProperty[Any] | None:
+def _relation_of(mapper: Mapper[Any], column: Column[Any]) -> RelationshipProperty[Any] | None:
+    """Return the relationship that sets one column, if there is one."""
     for link in links_of(mapper):
         if link.relation is not None and link.columns == [column]:
             return link.relation
@@ -139,6 +143,7 @@ def _filled_by(mapper: Mapper[Any], column: Column[Any]) -> RelationshipProperty
 
 
 def is_same(one: Mapper[Any], other: Mapper[Any]) -> bool:
+    """Return whether two models are the same, or one inherits from the other."""
     return one.isa(other) or other.isa(one)
 
 
@@ -146,7 +151,7 @@ _DISTINCT = (UniqueConstraint, PrimaryKeyConstraint, postgresql.ExcludeConstrain
 
 
 def unique_sets(table: Table) -> Iterator[set[str]]:
-    """The columns of which no two rows may have the same values, set by set."""
+    """Yield each set of columns in which no two rows may have the same values."""
     for constraint in table.constraints:
         if isinstance(constraint, _DISTINCT) and constraint.columns:
             yield {column.name for column in constraint.columns}
@@ -159,6 +164,7 @@ def unique_sets(table: Table) -> Iterator[set[str]]:
 
 
 def _indexed(index: Index) -> set[str]:
+    """Return the columns of an index, those in its expressions, too."""
     known = {column.name for column in index.columns}
     texts = " ".join(str(one) for one in index.expressions if not isinstance(one, Column))
     return known | (

@@ -1,4 +1,4 @@
-"""The models that a user names."""
+"""The models that the arguments of the command name."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["find_models"]
 
 
 def find_models(paths: Iterable[str]) -> list[type]:
-    """The models that paths name, in the order of definition.
+    """Return the models that paths name, in the order of definition.
 
-    :param paths: ``module:Class`` or ``module``, which means all models that it defines.
-    :raises FactoryError: there is no such module, or no such model in it.
+    :param paths: each is ``module:Class``, or ``module`` for all models of the module.
+    :raises FactoryError: there is no such module, or it has no such model.
     """
     found: dict[type, None] = {}
     for path in paths:
@@ -29,15 +29,15 @@ def find_models(paths: Iterable[str]) -> list[type]:
             if model is None or not _is_model(model):
                 known = ", ".join(one.__name__ for one in _defined(module)) or "none at all"
                 raise FactoryError(
-                    f"{path!r} is no model. The models of {module_name} are: {known}."
+                    f"{path!r} is not a model. The models of {module_name} are: {known}."
                 )
             found[model] = None
         else:
             models = _defined(module)
             if not models:
                 raise FactoryError(
-                    f"The module {module_name!r} defines no model. Name one that does, such as"
-                    " app.models, or a model of it: app.models:User."
+                    f"The module {module_name!r} defines no model. Name a module that does, such as"
+                    " app.models, or a model in it, such as app.models:User."
                 )
             found.update(dict.fromkeys(models))
     return list(found)
@@ -48,8 +48,8 @@ def _module(module_name: str, path: str) -> Any:
         return importlib.import_module(module_name)
     except (ImportError, ValueError) as error:
         raise FactoryError(
-            f"{path!r} cannot be imported: {error}. Write it as app.models:User, as in an import"
-            " statement, and run the command where your application's package is."
+            f"{path!r} cannot be imported: {error}. Write it as app.models:User, with the module"
+            " as in an import statement, and run the command in the folder of the package."
         ) from error
 
 
@@ -64,7 +64,7 @@ def _is_model(value: Any) -> bool:
 
 
 def _defined(module: Any) -> list[type]:
-    """The models of a module, and of the modules of a package that it has imported."""
+    """Return the models that a module defines, or that a package imports from its modules."""
     inside = f"{module.__name__}."
     return [
         value

@@ -1,282 +1,167 @@
-"""A module of factories, from the plan of each of them to its source."""
+"""A module of factories for models."""
 
 from __future__ import annotations
 
-import re
 import sys
-import textwrap
-from collections.abc import Iterable, Iterator, Sequence, Set
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
 from sqlalchemy import inspect
 from sqlalchemy.orm import Mapper, configure_mappers
 
-from ..base import BaseFactory, Factories, trait_names
-from .draft import Plan
+from ..base import BaseFactory
+from ..registry import Factories, trait_names
+from .factory_class import class_source
+from .formatting import NOT_FORMATTED, formatted
 from .keys import concrete, parents
-from .plan import plan
-from .python import (
-    WIDTH,
-    Expression,
-    Imports,
-    Pairs,
-    assignment,
-    call,
-    import_lines,
-    literal,
-    name,
-    raw,
-)
+from .plan import plan_factory
+from .python import name, resolve
 
 __all__ = ["scaffold"]
 
-_OWN_BASE = '''\
-M = TypeVar("M")
-factories = Factories()
+_ANY = name("typing", "Any")
+
+_BASE_CLASS = f'''\
+M = {name("typing", "TypeVar")}("M")
+factories = engine.Factories()
 
 
-class BaseFactory(engine.BaseFactory[M], Generic[M]):
-    """A factory of one of the application's models."""
+class BaseFactory(engine.BaseFactory[M], {name("typing", "Generic")}[M]):
+    """The base class of the factories."""
 
     class Meta:
         abstract = True
         registry = factories
 '''
 
-_UNCONSTRUCTED = '''\
+_UNCONSTRUCTED_CLASS = f'''\
 class Unconstructed:
-    """For models whose constructors take something else than what a row has."""
+    """Makes rows of models whose constructors do not take their attributes."""
 
     @classmethod
-    def _build(cls, model_class: type[Any], *args: Any, **values: Any) -> Any:
-        mapper = inspect(model_class)
+    def _build(cls, model_class: type[{_ANY}], *args: {_ANY}, **values: {_ANY}) -> {_ANY}:
+        mapper = {name("sqlalchemy", "inspect")}(model_class)
         row = mapper.class_manager.new_instance()
-        # Relations come last: a collection may be keyed by a column.
+        # Relationships come last: a collection may be keyed by a column.
         for key in sorted(values, key=lambda key: key in mapper.relationships):
             setattr(row, key, values[key])
         return row
 '''
 
-#: What an attribute of a factory cannot be called, since its class has it already.
-_TAKEN = {
-    *("Meta", "Params", "declarations", "mro", "factory"),
-    *(key for key in dir(BaseFactory) if not key.startswith("_")),
-}
-
 
 def scaffold(models: Sequence[type], known: Factories | None = None) -> str:
-    """Write factories for models, and for those without which these cannot be.
+    """Return the source of a module with factories for models and for the parents they require.
+
+    The source is formatted with ruff, if it is installed; otherwise a comment says how to do that.
 
     :param models: mapped classes.
-    :param known: the factories that there are: their base class is used, and they themselves for
-        parents.
-    :returns: the source of a module.
+    :param known: the existing factories. The new ones inherit their base class, and use them to
+        create parents.
     """
     configure_mappers()
-    module = _Module(models, known)
-    return module.source(module.unconstructed())
+    existing = {factory._meta.model: factory for factory in reversed(list(known or ()))}
+    mappers = list(_with_parents([inspect(model) for model in models], existing))
+    names = _names([mapper.class_ for mapper in mappers])
+    module = _Module(mappers, names, existing)
+    unconstructed = _unconstructed(module.source(), names)
+    module = replace(module, base=_base_class(known), unconstructed=unconstructed)
+    source = module.source()
+    return formatted(source) or f"{NOT_FORMATTED}\n{source}"
 
 
+@dataclass(frozen=True)
 class _Module:
-    def __init__(
-        self,
-        models: Sequence[type],
-        known: Factories | None,
-        parents: dict[type, type[BaseFactory[Any]]] | None = None,
-    ) -> None:
-        factories = reversed(list(known or ()))
-        self._known = parents or {factory._meta.model: factory for factory in factories}
-        self._base = _base_of(known)
-        self._order = list(_closure([inspect(model) for model in models], self._known))
-        self._names = _names([mapper.class_ for mapper in self._order])
-        self._defined: set[type] = set()
+    mappers: Sequence[Mapper[Any]]
+    """The models, parents first."""
 
-    def unconstructed(self) -> set[type]:
-        """The models that cannot be made by a call with what a row has.
+    names: dict[type, str]
+    """The name of each model's new factory."""
 
-        Their constructors want something else, or refuse it; which shows only if they are called.
-        """
-        alone = _Module([mapper.class_ for mapper in self._order], None, self._known)
-        namespace: dict[str, Any] = {"__name__": "scaffolded"}
-        exec(compile(alone.source(set()), "scaffolded", "exec"), namespace)
-        sys.modules["scaffolded"] = SimpleNamespace(**namespace)  # type: ignore[assignment]
-        try:
-            found = {one for one, own in alone._names.items() if not _is_built(namespace[own])}
-        finally:
-            del sys.modules["scaffolded"]
-        return found
+    existing: dict[type, type[BaseFactory[Any]]]
+    """The existing factories, by model."""
 
-    def source(self, unconstructed: Set[type]) -> str:
-        """The text of the module."""
-        self._defined.clear()
-        plans = []
-        for mapper in self._order:
-            planned = plan(mapper, self._target)
-            planned.unconstructed = mapper.class_ in unconstructed
-            plans.append(planned)
-            self._defined.add(mapper.class_)
-        imports = Imports(frozenset({("__future__", "annotations")})) | self._base_imports()
-        for planned in plans:
-            imports |= self._imports_of(planned)
-        if unconstructed:
-            imports |= Imports(frozenset({("sqlalchemy", "inspect"), ("typing", "Any")}))
-        aliases = _aliases(imports, set(self._names.values()))
-        head = [self._docstring(), "", *import_lines(_renamed(imports, aliases), _local(imports))]
-        if self._base is None:
-            head += ["", _OWN_BASE.rstrip()]
-        if unconstructed:
-            head += ["", "", _UNCONSTRUCTED.rstrip()]
-        classes = ["\n".join(self._class(one, aliases)) for one in plans]
-        return "\n\n\n".join(["\n".join(head), *classes]) + "\n"
+    base: type[BaseFactory[Any]] | None = None
+    """The base class of the factories; ``None`` if the module defines its own."""
+
+    unconstructed: frozenset[type] = frozenset()
+    """The models that are made without their constructors."""
+
+    def source(self) -> str:
+        """Return the source of the module, which is not formatted."""
+        parts, imports, taken = list(self._classes()), [], set(self.names.values())
+        if self.unconstructed:
+            parts.insert(0, _UNCONSTRUCTED_CLASS)
+            taken.add("Unconstructed")
+        if self.base is None:
+            parts.insert(0, _BASE_CLASS)
+            imports.append("from flask_testbed import factories as engine")
+            taken |= {"BaseFactory", "M", "engine", "factories"}
+        resolved, body = resolve("\n\n\n".join(part.rstrip() for part in parts), taken)
+        imports = ["from __future__ import annotations", "", *sorted([*imports, *resolved])]
+        return "\n".join([self._docstring(), "", *imports, "", "", body, ""])
 
     def _docstring(self) -> str:
-        modules = sorted({mapper.class_.__module__ for mapper in self._order})
-        return (
-            f'"""Factories of the models of {modules[0]}."""'
-            if len(modules) == 1
-            else ('"""Factories of the application\'s models."""')
-        )
+        modules = {mapper.class_.__module__ for mapper in self.mappers}
+        models = f"the models of {modules.pop()}" if len(modules) == 1 else "the models"
+        return f'"""Factories for {models}."""'
 
-    def _target(self, mapper: Mapper[Any]) -> Expression | None:
+    def _classes(self) -> Iterator[str]:
+        base = "BaseFactory"
+        if self.base is not None:
+            base = name(self.base.__module__, self.base.__qualname__)
+        defined: set[type] = set()
+        for mapper in self.mappers:
+            model = mapper.class_
+            bases = f"Unconstructed, {base}" if model in self.unconstructed else base
+            plan = plan_factory(mapper, lambda parent: self._reference(parent, defined))
+            yield class_source(plan, self.names[model], bases)
+            defined.add(model)
+
+    def _reference(self, mapper: Mapper[Any], defined: set[type]) -> str | None:
+        """Return the source that refers to the factory of a model.
+
+        :param defined: the models whose factories stand above in the module.
+        """
         model = mapper.class_
-        if model in self._names:
-            own = self._names[model]
-            return raw(own) if model in self._defined else raw(f'f"{{__name__}}.{own}"')
-        if model in self._known:
-            factory = self._known[model]
+        if model in self.names:
+            own = self.names[model]
+            return own if model in defined else f'f"{{__name__}}.{own}"'
+        if model in self.existing:
+            factory = self.existing[model]
             return name(factory.__module__, factory.__qualname__)
         return None
 
-    def _base_imports(self) -> Imports:
-        if self._base is not None:
-            return Imports(frozenset({(self._base.__module__, self._base.__name__)}))
-        return Imports(
-            frozenset(
-                {
-                    ("typing", "Generic"),
-                    ("typing", "TypeVar"),
-                    ("flask_testbed", "Factories"),
-                    ("flask_testbed", "factories as engine"),
-                }
-            )
-        )
 
-    def _imports_of(self, planned: Plan) -> Imports:
-        found = _model(planned).imports
-        for values in (planned.attributes, planned.params, planned.full):
-            for value in values.values():
-                found |= value.imports
-        if planned.full:
-            found |= raw("", ("factory", "")).imports
-        return found
+def _unconstructed(source: str, names: dict[type, str]) -> frozenset[type]:
+    """Return the models whose constructors do not take the attributes of a row.
 
-    def _class(self, planned: Plan, aliases: dict[tuple[str, str], str]) -> Iterator[str]:
-        model = _model(planned).renamed(aliases)
-        base = self._base.__name__ if self._base is not None else "BaseFactory"
-        base = f"Unconstructed, {base}" if planned.unconstructed else base
-        yield f"class {self._names[planned.mapper.class_]}({base}[{model.text}]):"
-        trait = _free("full", "complete", "everything", taken={*planned.mapper.attrs.keys()})
-        yield from _about(planned, trait)
-        renamed = _declared_names(planned)
-        yield from _meta(planned, renamed)
-        yield from _params(planned, renamed, trait, aliases)
-        lines = list(_attributes(planned, renamed, aliases))
-        if lines:
-            yield ""
-            yield from lines
-
-
-def _is_built(factory: type[BaseFactory[Any]]) -> bool:
-    traits = [{}, *({name: True} for name in trait_names(factory))]
+    Only a call can tell, so the module is executed and its factories are called.
+    """
+    namespace: dict[str, Any] = {"__name__": "scaffolded"}
+    exec(compile(source, "scaffolded", "exec"), namespace)
+    # factory_boy imports the factories that are referred to by name.
+    sys.modules["scaffolded"] = SimpleNamespace(**namespace)  # type: ignore[assignment]
     try:
-        for values in traits:
+        return frozenset(model for model, own in names.items() if not _builds(namespace[own]))
+    finally:
+        del sys.modules["scaffolded"]
+
+
+def _builds(factory: type[BaseFactory[Any]]) -> bool:
+    calls = [{}, *({trait: True} for trait in trait_names(factory))]
+    try:
+        for values in calls:
             factory.build(**values)
-    # A constructor may raise whatever it likes.
+    # A constructor may raise any exception.
     except Exception:
         return False
     return True
 
 
-def _model(planned: Plan) -> Expression:
-    model = planned.mapper.class_
-    return name(model.__module__, model.__qualname__)
-
-
-def _about(planned: Plan, trait: str) -> Iterator[str]:
-    table = getattr(planned.mapper.local_table, "name", planned.mapper.class_.__name__)
-    text = f'"""A row of {table}.'
-    if planned.full:
-        text += f" ``{trait}=True`` fills what is optional, too."
-    if len(text) + 7 <= WIDTH:
-        yield f'    {text}"""'
-    else:
-        yield from textwrap.wrap(text, WIDTH - 4, initial_indent="    ", subsequent_indent="    ")
-        yield '    """'
-    for comment in planned.comments:
-        yield ""
-        yield from textwrap.wrap(
-            comment, WIDTH - 8, initial_indent="    # ", subsequent_indent="    # "
-        )
-
-
-def _meta(planned: Plan, renamed: dict[str, str]) -> Iterator[str]:
-    moved = {declared: key for key, declared in renamed.items() if key != declared}
-    if not (planned.looked_up or moved):
-        return
-    yield ""
-    yield "    class Meta:"
-    if planned.looked_up:
-        keys = tuple(renamed[key] for key in planned.looked_up)
-        yield from assignment("sqlalchemy_get_or_create", literal(keys), 8)
-    if moved:
-        yield from assignment("rename", Pairs("", Imports(), tuple(moved.items())), 8)
-
-
-def _params(
-    planned: Plan, renamed: dict[str, str], trait: str, aliases: dict[tuple[str, str], str]
-) -> Iterator[str]:
-    if not (planned.params or planned.full):
-        return
-    yield ""
-    yield "    class Params:"
-    for key, value in planned.params.items():
-        yield from assignment(key, value.renamed(aliases), 8)
-    if planned.full:
-        optional = {renamed[key]: value for key, value in planned.full.items()}
-        made = call(raw("factory.Trait", ("factory", "")), **optional)
-        yield from assignment(trait, made.renamed(aliases), 8)
-
-
-def _attributes(
-    planned: Plan, renamed: dict[str, str], aliases: dict[tuple[str, str], str]
-) -> Iterator[str]:
-    # In the body of a class, an attribute hides what was imported under its name.
-    imported = {one or module for values in planned.attributes.values()
-                for module, one in values.imports.names}  # fmt: skip
-    ordered = sorted(planned.attributes.items(), key=lambda pair: renamed[pair[0]] in imported)
-    for key, value in ordered:
-        yield from assignment(renamed[key], value.renamed(aliases), 4)
-
-
-def _declared_names(planned: Plan) -> dict[str, str]:
-    """What each attribute is called in the factory."""
-    import keyword
-
-    found = {}
-    for key in [*planned.attributes, *planned.full]:
-        bad = key in _TAKEN or "__" in key or key.startswith("_") or keyword.iskeyword(key)
-        found[key] = f"{re.sub('__+', '_', key).strip('_')}_" if bad else key
-    return found
-
-
-def _free(*names: str, taken: set[str]) -> str:
-    return next(one for one in (*names, "_".join(names)) if one not in taken)
-
-
-def _base_of(known: Factories | None) -> type[Any] | None:
-    """The abstract class that the application's factories inherit."""
+def _base_class(known: Factories | None) -> type[BaseFactory[Any]] | None:
+    """Return the abstract class that the application's factories inherit."""
     for factory in known or ():
         for base in factory.__mro__[1:]:
             if issubclass(base, BaseFactory) and base._meta.abstract:
@@ -284,13 +169,15 @@ def _base_of(known: Factories | None) -> type[Any] | None:
     return None
 
 
-def _closure(mappers: Iterable[Mapper[Any]], known: dict[Any, Any]) -> Iterator[Mapper[Any]]:
-    """The models and those without which they cannot be, parents first."""
+def _with_parents(
+    mappers: Iterable[Mapper[Any]], existing: dict[type, type[BaseFactory[Any]]]
+) -> Iterator[Mapper[Any]]:
+    """Yield the models that get a factory: parents first, and without those that have one."""
     seen: set[Mapper[Any]] = set()
 
     def visit(mapper: Mapper[Any], *, wanted: bool) -> Iterator[Mapper[Any]]:
         mapper = concrete(mapper)
-        if mapper in seen or (mapper.class_ in known and not wanted):
+        if mapper in seen or (mapper.class_ in existing and not wanted):
             return
         seen.add(mapper)
         for parent in parents(mapper):
@@ -302,7 +189,7 @@ def _closure(mappers: Iterable[Mapper[Any]], known: dict[Any, Any]) -> Iterator[
 
 
 def _names(models: Sequence[type]) -> dict[type, str]:
-    """What the factories are called; of models of one name, after their modules as well."""
+    """Return the names of the factories, which differ even if two models have one name."""
     short = [model.__name__ for model in models]
     names: dict[type, str] = {}
     for model in models:
@@ -314,43 +201,3 @@ def _names(models: Sequence[type]) -> dict[type, str]:
             own = f"Other{own}"
         names[model] = own
     return names
-
-
-def _aliases(imports: Imports, taken: set[str]) -> dict[tuple[str, str], str]:
-    """Other names for what would hide, or be hidden by, something of the same name."""
-    of_the_engine = {pair for pair in imports.names if pair[0].partition(".")[0] in _TRUSTED}
-    used = {one for _, one in of_the_engine} | taken | {"BaseFactory", "M", "factories", "factory"}
-    aliases = {}
-    for module, one in sorted(imports.names - of_the_engine):
-        if one and one in used and one != "BaseFactory":
-            place = module.replace(".models", "").rpartition(".")[2].title().replace("_", "")
-            alias = f"{place}{one}"
-            while alias in used:
-                alias = f"Other{alias}"
-            aliases[module, one] = alias
-            used.add(alias)
-        used.add(one)
-    return aliases
-
-
-_TRUSTED = {"flask_testbed", "factory", "datetime", "decimal", "typing", "sqlalchemy", "__future__"}
-
-
-def _renamed(imports: Imports, aliases: dict[tuple[str, str], str]) -> Imports:
-    return Imports(
-        frozenset(
-            (module, f"{one} as {aliases[module, one]}" if (module, one) in aliases else one)
-            for module, one in imports.names
-        )
-    )
-
-
-def _local(imports: Imports) -> set[str]:
-    """The packages of the project itself: those that are in the folder where the command runs."""
-    here = [Path.cwd(), Path.cwd() / "src"]
-    tops = {module.partition(".")[0] for module, _ in imports.names}
-    return {
-        top
-        for top in tops
-        if any((one / top).is_dir() or (one / f"{top}.py").is_file() for one in here)
-    }

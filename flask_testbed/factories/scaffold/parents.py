@@ -1,98 +1,110 @@
-"""The parents of a row: each required one is made with it."""
+"""The parents of a row, which are created with it if they are required."""
 
 from __future__ import annotations
 
 import re
 
-from .draft import Draft
+from .draft import FactoryDraft
 from .keys import Link, common_to, is_same
-from .python import Expression, call, literal, raw
-from .values import FACTORY, Value
+from .python import FACTORY, call
+from .values import Value
 
-__all__ = ["fill_links"]
+__all__ = ["add_parents"]
 
 
-def fill_links(draft: Draft) -> None:
-    used: list[tuple[Link, str]] = []
+def add_parents(draft: FactoryDraft) -> None:
+    """Decide how each foreign key is set."""
+    done: list[tuple[Link, str]] = []
     for link in sorted(draft.links, key=lambda link: (not link.required, len(link.columns))):
-        if link.required:
-            _require(draft, link, used)
+        if not link.required:
+            _add_optional(draft, link)
+        elif is_same(link.parent, draft.mapper):
+            _refer_to_itself(draft, link)
         else:
-            _offer(draft, link)
+            _add_required(draft, link, done)
 
 
-def _require(draft: Draft, link: Link, used: list[tuple[Link, str]]) -> None:
-    if is_same(link.parent, draft.mapper):
-        _point_to_itself(draft, link)
-        return
-    factory = draft.target(link.parent)
+def _sub_factory(factory: str, **keywords: str) -> str:
+    return call(f"{FACTORY}.SubFactory", factory, **keywords)
+
+
+def _self_attribute(path: str) -> str:
+    return call(f"{FACTORY}.SelfAttribute", repr(path))
+
+
+def _add_required(draft: FactoryDraft, link: Link, done: list[tuple[Link, str]]) -> None:
+    """Add a parent.
+
+    :param done: the foreign keys that were added before, with the attributes of their parents.
+    """
+    factory = draft.refer_to(link.parent)
     if factory is None:
         names = ", ".join(column.name for column in link.columns)
-        draft.made.comments.append(f"{names}: there is no model of {link.parent} to make.")
+        draft.plan.comments.append(f"{names}: {link.parent} has no factory.")
         return
-    shared = _shared(draft, link, used)
-    sub = call(raw("factory.SubFactory", FACTORY), factory, **shared)
+    shared = _shared(link, done)
+    sub_factory = _sub_factory(factory, **shared)
     if link.relation is not None:
         attribute = link.relation.key
-        draft.parents[attribute] = sub
+        draft.parents[attribute] = sub_factory
     else:
         attribute = _free_name(draft, link)
-        draft.made.params[attribute] = sub
+        draft.plan.params[attribute] = sub_factory
         for column, referred in link.pairs():
             path = f"{attribute}.{link.parent.get_property_by_column(referred).key}"
-            value = call(raw("factory.SelfAttribute", FACTORY), literal(path))
-            draft.values.setdefault(column.name, Value(value))
-    used.append((link, attribute))
+            draft.values.setdefault(column.name, Value(_self_attribute(path)))
+    done.append((link, attribute))
     for column in link.columns:
-        draft.filled[column] = sub
+        draft.keys[column] = sub_factory
     if not shared:
         draft.fresh.update(column.name for column in link.columns)
 
 
-def _shared(draft: Draft, link: Link, used: list[tuple[Link, str]]) -> dict[str, Expression]:
-    """What this parent must have in common with one that is made before.
+def _shared(link: Link, done: list[tuple[Link, str]]) -> dict[str, str]:
+    """Return what a parent takes over from the parents that were added before.
 
-    Two keys that share a column, such as a tenant's, must lead to rows of one tenant.
+    Two foreign keys that have a column in common, such as a tenant's, must refer to rows of the
+    same tenant.
     """
-    shared: dict[str, Expression] = {}
+    shared: dict[str, str] = {}
     for column, referred in link.pairs():
-        for other, attribute in used:
+        for other, attribute in done:
             for their_column, theirs in other.pairs():
                 if their_column is column:
                     path, key = common_to(link.parent, referred, other.parent, theirs, attribute)
-                    shared[key] = call(raw("factory.SelfAttribute", FACTORY), literal(f"..{path}"))
+                    shared[key] = _self_attribute(f"..{path}")
     return shared
 
 
-def _point_to_itself(draft: Draft, link: Link) -> None:
-    """A row that must have a parent of its own kind can be its own."""
+def _refer_to_itself(draft: FactoryDraft, link: Link) -> None:
+    """Let a row that must refer to a row of its own table refer to itself."""
     for column, referred in link.pairs():
         if column is referred:
             continue
-        counted = referred is referred.table.autoincrement_column
-        if counted or referred.server_default is not None:
-            draft.made.comments.append(
-                f"{column.name} refers to another row of the same table, and is not null: give it."
+        numbered = referred is referred.table.autoincrement_column
+        if numbered or referred.server_default is not None:
+            draft.plan.comments.append(
+                f"{column.name} is not nullable and refers to a row of the same table: pass it."
             )
-        path = literal(draft.key(referred))
-        draft.values[column.name] = Value(call(raw("factory.SelfAttribute", FACTORY), path))
-        draft.filled[column] = draft.values[column.name].expression
+        source = _self_attribute(draft.key(referred))
+        draft.values[column.name] = Value(source)
+        draft.keys[column] = source
 
 
-def _offer(draft: Draft, link: Link) -> None:
-    """An optional parent: none, unless all that is optional is asked for."""
+def _add_optional(draft: FactoryDraft, link: Link) -> None:
+    """Leave a foreign key empty, except with the trait for optional values."""
     for column in link.columns:
-        draft.filled.setdefault(column, None)
+        draft.keys.setdefault(column, None)
     if any(not column.nullable for column in link.columns) or link.relation is None:
         return
-    factory = draft.target(link.parent)
+    factory = draft.refer_to(link.parent)
     if factory is not None and len(link.columns) == 1:
-        sub = call(raw("factory.SubFactory", FACTORY), factory)
-        draft.optional[link.columns[0].name] = Value(sub)
+        draft.optional[link.columns[0].name] = Value(_sub_factory(factory))
         draft.relations[link.columns[0].name] = link.relation.key
 
 
-def _free_name(draft: Draft, link: Link) -> str:
+def _free_name(draft: FactoryDraft, link: Link) -> str:
+    """Return a name for the parameter that holds a parent without a relationship."""
     names = "_".join(re.sub("_id$", "", column.name) for column in link.columns)
-    taken = {*draft.mapper.attrs.keys(), *draft.made.params, "token"}
+    taken = {*draft.mapper.attrs.keys(), *draft.plan.params, "token"}
     return next(one for one in (names, f"{names}_row", f"{names}_parent") if one not in taken)

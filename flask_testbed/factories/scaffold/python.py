@@ -1,209 +1,68 @@
-"""Python source, laid out as the usual formatters lay it out.
+r"""Python source in which each name that must be imported is marked.
 
-Whatever does not fit in a line is broken with a comma after its last item, which formatters leave
-as it is, whichever length of lines they are set to.
+A marked name is written ``\0module:name\0``. When the source of a whole module is there, `resolve`
+replaces the marks by local names, and returns the imports that these need. The source is not laid
+out: see :mod:`.formatting`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable
 
-__all__ = [
-    "WIDTH",
-    "Call",
-    "Expression",
-    "Imports",
-    "Pairs",
-    "assignment",
-    "call",
-    "literal",
-    "name",
-    "raw",
-]
+__all__ = ["FACTORY", "call", "imported_names", "name", "resolve"]
 
-WIDTH = 88
+_MARK = re.compile(r"\0([\w.]+):(\w*)\0")
+
+#: The module ``factory``, which is imported as a whole.
+FACTORY = "\0factory:\0"
+
+#: Names of these packages keep their names; others get an alias if they collide with them.
+_KEEP_THEIR_NAMES = {"datetime", "decimal", "factory", "flask_testbed", "sqlalchemy", "typing"}
 
 
-@dataclass(frozen=True)
-class Imports:
-    """What source needs: modules, and names of modules."""
-
-    names: frozenset[tuple[str, str]] = frozenset()
-    """A module and a name of it; an empty name means the module itself."""
-
-    def __or__(self, other: Imports) -> Imports:
-        return Imports(self.names | other.names)
+def name(module: str, qualified: str) -> str:
+    """Return the source of a name of a module. Its first part is what will be imported."""
+    first, dot, rest = qualified.partition(".")
+    return f"\0{module}:{first}\0{dot}{rest}"
 
 
-@dataclass(frozen=True)
-class Expression:
-    """Source that is not broken into lines."""
-
-    text: str
-    imports: Imports = field(default_factory=Imports)
-
-    def flat(self) -> str:
-        """In one line."""
-        return self.text
-
-    def renamed(self, aliases: Mapping[tuple[str, str], str]) -> Expression:
-        """With other names for some of what it imports."""
-        return Expression(self._text(aliases), self.imports)
-
-    def _text(self, aliases: Mapping[tuple[str, str], str]) -> str:
-        text = self.text
-        for pair in self.imports.names & aliases.keys():
-            text = re.sub(r"(?<![\w.\"'])" + re.escape(pair[1]) + r"\b", aliases[pair], text)
-        return text
-
-    def lines(self, before: str, after: str, indent: int) -> list[str]:
-        """With what stands before and after it; as few lines as fit."""
-        return [f"{' ' * indent}{before}{self.flat()}{after}"]
+def call(function: str, /, *arguments: str, **keywords: str) -> str:
+    """Return the source of a call."""
+    parts = [*arguments, *(f"{key}={value}" for key, value in keywords.items())]
+    return f"{function}({', '.join(parts)})"
 
 
-@dataclass(frozen=True)
-class Call(Expression):
-    """A call, which is broken if it is too long."""
-
-    arguments: tuple[tuple[str, Expression], ...] = ()
-    """With their keywords, which are empty for positional ones."""
-
-    def flat(self) -> str:
-        """In one line."""
-        return f"{self.text}({', '.join(key + value.flat() for key, value in self._pairs())})"
-
-    def renamed(self, aliases: Mapping[tuple[str, str], str]) -> Call:
-        """With other names for some of what it imports."""
-        arguments = tuple((key, value.renamed(aliases)) for key, value in self.arguments)
-        return Call(self._text(aliases), self.imports, arguments)
-
-    def _pairs(self) -> Iterator[tuple[str, Expression]]:
-        for key, value in self.arguments:
-            yield (f"{key}=" if key else ""), value
-
-    def lines(self, before: str, after: str, indent: int) -> list[str]:
-        """With what stands before and after it; as few lines as fit."""
-        flat = f"{' ' * indent}{before}{self.flat()}{after}"
-        if len(flat) <= WIDTH or not self.arguments:
-            return [flat]
-        inner = [line for key, value in self._pairs() for line in value.lines(key, ",", indent + 4)]
-        return [f"{' ' * indent}{before}{self.text}(", *inner, f"{' ' * indent}){after}"]
+def imported_names(source: str) -> set[str]:
+    """Return the names that source with marks imports."""
+    return {one or module for module, one in _MARK.findall(source)}
 
 
-@dataclass(frozen=True)
-class Pairs(Expression):
-    """A dictionary of texts."""
+def resolve(source: str, taken: Iterable[str]) -> tuple[list[str], str]:
+    """Return the import statements that source needs, and the source without marks.
 
-    pairs: tuple[tuple[str, str], ...] = ()
-
-    def flat(self) -> str:
-        """In one line."""
-        return f"{{{', '.join(f'{quoted(key)}: {quoted(text)}' for key, text in self.pairs)}}}"
-
-    def lines(self, before: str, after: str, indent: int) -> list[str]:
-        """With what stands before and after it; as few lines as fit."""
-        flat = f"{' ' * indent}{before}{self.flat()}{after}"
-        if len(flat) <= WIDTH:
-            return [flat]
-        space = " " * (indent + 4)
-        inner = [f"{space}{quoted(key)}: {quoted(text)}," for key, text in self.pairs]
-        return [f"{' ' * indent}{before}{{", *inner, f"{' ' * indent}}}{after}"]
-
-
-def raw(text: str, *imports: tuple[str, str]) -> Expression:
-    """Source as it is, with what it needs."""
-    return Expression(text, Imports(frozenset(imports)))
-
-
-def name(module: str, qualified: str) -> Expression:
-    """A name of a module: the first part is imported."""
-    return raw(qualified, (module, qualified.partition(".")[0]))
-
-
-def call(function: Expression, *arguments: Expression, **named: Expression) -> Call:
-    """A call of a function."""
-    pairs = [("", one) for one in arguments] + list(named.items())
-    imports = function.imports
-    for _, one in pairs:
-        imports |= one.imports
-    return Call(function.text, imports, tuple(pairs))
-
-
-def literal(value: Any) -> Expression:
-    """A constant, with double quotes where there are quotes."""
-    if isinstance(value, str):
-        return raw(quoted(value))
-    if isinstance(value, tuple):
-        inner = ", ".join(literal(item).flat() for item in value)
-        return raw(f"({inner},)" if len(value) == 1 else f"({inner})")
-    if isinstance(value, list):
-        return raw(f"[{', '.join(literal(item).flat() for item in value)}]")
-    if isinstance(value, bytes):
-        return raw(f"b{quoted(value.decode('ascii'))}")
-    return raw(repr(value))
-
-
-def quoted(text: str) -> str:
-    """Text in double quotes, or in single ones if that saves escapes."""
-    shown = repr(text)
-    if shown.startswith('"') or '"' in text:
-        return shown
-    inner = shown[1:-1].replace("\\'", "'")
-    return f'"{inner}"'
-
-
-def assignment(target: str, value: Expression, indent: int) -> list[str]:
-    """``target = value``."""
-    return value.lines(f"{target} = ", "", indent)
-
-
-def import_lines(imports: Imports, local: Iterable[str]) -> list[str]:
-    """Import statements in the order that isort and ruff want.
-
-    :param local: top-level packages of the project itself, which come last.
+    :param taken: the names that the source defines itself.
     """
-    import sys
-
-    own = set(local)
-    groups: list[set[str]] = [set(), set(), set(), set()]
-    for module, _ in imports.names:
-        top = module.partition(".")[0]
-        if module == "__future__":
-            groups[0].add(module)
-        elif top in sys.stdlib_module_names:
-            groups[1].add(module)
-        else:
-            groups[3 if top in own else 2].add(module)
-    blocks = [_block(group, imports) for group in groups if group]
-    return [line for block in blocks for line in [*block, ""]][:-1]
-
-
-def _block(modules: set[str], imports: Imports) -> list[str]:
-    plain = sorted(module for module in modules if (module, "") in imports.names)
-    lines = [f"import {module}" for module in plain]
-    for module in sorted(modules, key=lambda one: (one.lower(), one)):
-        names = sorted(
-            (found for where, found in imports.names if where == module and found), key=_as_isort
-        )
-        plain_names = [one for one in names if " as " not in one]
-        if plain_names:
-            lines += _from(module, plain_names)
-        lines += [f"from {module} import {one}" for one in names if " as " in one]
-    return lines
+    local: dict[tuple[str, str], str] = {}
+    used = set(taken)
+    found = set(_MARK.findall(source))
+    for module, own in sorted(found, key=lambda pair: (not _keeps_its_name(pair[0]), pair)):
+        alias = own or module
+        if alias in used:
+            alias = module.replace(".models", "").rpartition(".")[2].title().replace("_", "") + own
+        while alias in used:
+            alias = f"Other{alias}"
+        local[module, own] = alias
+        used.add(alias)
+    imports = sorted(_import(*pair, alias) for pair, alias in local.items())
+    return imports, _MARK.sub(lambda mark: local[mark[1], mark[2]], source)
 
 
-def _as_isort(text: str) -> tuple[int, str]:
-    """Constants before classes before functions, each by the alphabet."""
-    if text.isupper() and len(text) > 1:
-        return 0, text
-    return (1 if text[:1].isupper() else 2), text
+def _keeps_its_name(module: str) -> bool:
+    return module.partition(".")[0] in _KEEP_THEIR_NAMES
 
 
-def _from(module: str, names: Sequence[str]) -> list[str]:
-    flat = f"from {module} import {', '.join(names)}"
-    if len(flat) <= WIDTH:
-        return [flat]
-    return [f"from {module} import (", *(f"    {one}," for one in names), ")"]
+def _import(module: str, own: str, alias: str) -> str:
+    if not own:
+        return f"import {module}"
+    return f"from {module} import {own}" + (f" as {alias}" if alias != own else "")

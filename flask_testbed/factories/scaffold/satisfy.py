@@ -1,4 +1,4 @@
-"""Values that obey the constraints of a table together, not only one by one."""
+"""Values that satisfy the CHECK constraints on several columns together."""
 
 from __future__ import annotations
 
@@ -9,18 +9,21 @@ from typing import Any
 from .column_kinds import Kind, kind_of, members_of
 from .constraints.checks import SOMETHING
 from .constraints.limits import Limits, Order, orders_of
-from .draft import Draft
-from .python import call, literal, name, raw
-from .values import DECLARATIONS, FACTORY, Value, constant
+from .draft import FactoryDraft
+from .python import FACTORY, call, name
+from .times import days
+from .values import DECLARATIONS, Value, constant
 
-__all__ = ["obey", "put_in_order"]
+__all__ = ["satisfy_checks", "satisfy_orders"]
 
-#: How many rows are tried to find one that all constraints accept.
-PATIENCE = 20_000
+#: The number of combinations of values that are tried.
+MOST_COMBINATIONS = 20_000
+
+_NUMBERS = (Kind.INTEGER, Kind.DECIMAL, Kind.FLOAT)
 
 
-def put_in_order(draft: Draft) -> None:
-    """Let what must not be less than something else be more."""
+def satisfy_orders(draft: FactoryDraft) -> None:
+    """Derive each value that must not be less than another one from that one."""
     for order in orders_of(draft.checks):
         if order.first not in draft.columns or order.then not in draft.columns:
             continue
@@ -29,46 +32,40 @@ def put_in_order(draft: Draft) -> None:
                 _put_after(draft, order, values)
 
 
-def _put_after(draft: Draft, order: Order, values: dict[str, Value]) -> None:
+def _put_after(draft: FactoryDraft, order: Order, values: dict[str, Value]) -> None:
     column = draft.columns[order.first]
     first = draft.values.get(order.first) or values.get(order.first)
     if first is None and draft.is_left_out(column):
-        # Its default may be any value, so that nothing is sure to be more.
+        # A default may be any value, and nothing is certain to be greater.
         first = draft.value(column)
         if first is not None:
             values[order.first] = first
     if first is None:
         return
-    kind, start = kind_of(draft.columns[order.then].type), draft.key(column)
-    if kind in (Kind.MOMENT, Kind.DAY):
-        spans = [raw(f"timedelta(days={days})", ("datetime", "timedelta")) for days in (1, 30)]
-        after = call(name(DECLARATIONS, "After"), literal(start), *spans)
-        values[order.then] = Value(after, _later(first.example), values[order.then].injective)
-    elif kind in (Kind.INTEGER, Kind.DECIMAL, Kind.FLOAT) and _has_room(draft, order):
-        function = raw(f"lambda {draft.owner}: {draft.owner}.{start} + 1")
-        more = call(raw("factory.LazyAttribute", FACTORY), function)
+    kind, attribute = kind_of(draft.columns[order.then].type), draft.key(column)
+    if kind in (Kind.DATETIME, Kind.DATE):
+        after = call(name(DECLARATIONS, "After"), repr(attribute), days(1), days(30))
+        values[order.then] = Value(after, _later(first.example), values[order.then].unique)
+    elif kind in _NUMBERS and draft.limits.get(order.then, Limits()).high is None:
+        function = f"lambda {draft.row_name}: {draft.row_name}.{attribute} + 1"
         example = first.example + 1 if first.example is not SOMETHING else SOMETHING
-        values[order.then] = Value(more, example, first.injective)
-
-
-def _has_room(draft: Draft, order: Order) -> bool:
-    """Whether the greater of two numbers has no limit of its own that one more could exceed."""
-    return draft.limits.get(order.then, Limits()).high is None
+        source = call(f"{FACTORY}.LazyAttribute", function)
+        values[order.then] = Value(source, example, first.unique)
 
 
 def _later(example: Any) -> Any:
     return example + timedelta(days=2) if isinstance(example, date) else SOMETHING
 
 
-def obey(draft: Draft) -> None:
-    """Find values that no constraint refuses, changing as few as can be."""
-    _pin(draft)
-    _settle(draft, draft.values, full=False)
-    _settle(draft, draft.optional, full=True)
+def satisfy_checks(draft: FactoryDraft) -> None:
+    """Find values that no constraint refuses, with as few changes as possible."""
+    _fix_random_numbers(draft)
+    _satisfy(draft, draft.values, full=False)
+    _satisfy(draft, draft.optional, full=True)
 
 
-def _pin(draft: Draft) -> None:
-    """Random numbers that a constraint compares with other columns: leave nothing to luck."""
+def _fix_random_numbers(draft: FactoryDraft) -> None:
+    """Make random numbers constant where a constraint compares them with other columns."""
     ordered = {(order.first, order.then) for order in orders_of(draft.checks)}
     for check in draft.checks:
         numbers = [one for one in check.columns if _is_random_number(draft, one)]
@@ -79,57 +76,59 @@ def _pin(draft: Draft) -> None:
                 values[one] = constant(draft.columns[one], values[one].example)
 
 
-def _is_random_number(draft: Draft, column_name: str) -> bool:
+def _is_random_number(draft: FactoryDraft, column_name: str) -> bool:
     value = draft.values.get(column_name) or draft.optional.get(column_name)
-    return value is not None and "Fuzzy" in value.expression.text
+    return value is not None and "Fuzzy" in value.source
 
 
-def _settle(draft: Draft, values: dict[str, Value], *, full: bool) -> None:
+def _satisfy(draft: FactoryDraft, values: dict[str, Value], *, full: bool) -> None:
     row = draft.row({**draft.values, **draft.optional} if full else draft.values)
     refusing = [check for check in draft.checks if check.refuses(row)]
     if not refusing:
         return
     names = sorted({one for check in refusing for one in check.columns} & draft.columns.keys())
     choices = [_choices(draft, one, row, full=full) for one in names]
-    best = _search(draft, names, choices, row)
-    if best is None:
+    found = _search(draft, names, choices, row)
+    if found is None:
         for check in refusing:
-            draft.made.comments.append(f"{check.name}: see that the values obey it.")
+            draft.plan.comments.append(f"{check.name}: choose values that satisfy it.")
         return
-    for one, example in best.items():
+    for one, example in found.items():
         if example is not row.get(one, SOMETHING):
             _set(draft, one, example, values)
 
 
-def _choices(draft: Draft, column_name: str, row: dict[str, Any], *, full: bool) -> list[Any]:
-    """What a column may be: first what it is."""
+def _choices(
+    draft: FactoryDraft, column_name: str, row: dict[str, Any], *, full: bool
+) -> list[Any]:
+    """Return the values that a column may have, first the one that it has."""
     column = draft.columns[column_name]
     now = row.get(column_name, SOMETHING)
     found = [now]
-    if column in draft.filled and column_name not in draft.optional:
+    if column in draft.keys and column_name not in draft.optional:
         return found
     value = draft.optional.get(column_name) or draft.value(column, unique=False)
     if value is not None and now is None and not full:
         found.append(value.example)
     found += [stored for _, stored in members_of(column.type)]
     found += draft.limits.get(column_name, Limits()).choices
-    if kind_of(column.type) is Kind.TRUTH:
+    if kind_of(column.type) is Kind.BOOLEAN:
         found += [False, True]
-    if kind_of(column.type) in (Kind.INTEGER, Kind.DECIMAL, Kind.FLOAT):
+    if kind_of(column.type) in _NUMBERS:
         found += [0, 1, 2, 10, 100]
-    # Last, so that what is optional is left out only if it cannot be there.
+    # An optional value is left out only if nothing else satisfies the constraints.
     if column.nullable and now is not None:
         found.append(None)
     return found
 
 
 def _search(
-    draft: Draft, names: list[str], choices: list[list[Any]], row: dict[str, Any]
+    draft: FactoryDraft, names: list[str], choices: list[list[Any]], row: dict[str, Any]
 ) -> dict[str, Any] | None:
     indices = [range(len(found)) for found in choices]
-    tried = itertools.islice(itertools.product(*indices), PATIENCE)
-    # The first choice is what is there: the fewer change, the better.
-    for picked in sorted(tried, key=lambda one: (sum(map(bool, one)), one)):
+    combinations = itertools.islice(itertools.product(*indices), MOST_COMBINATIONS)
+    # Index 0 is the present value: try the combinations with the fewest changes first.
+    for picked in sorted(combinations, key=lambda one: (sum(map(bool, one)), one)):
         candidate = {
             one: choices[i][at] for i, (one, at) in enumerate(zip(names, picked, strict=True))
         }
@@ -138,18 +137,18 @@ def _search(
     return None
 
 
-def _set(draft: Draft, column_name: str, example: Any, values: dict[str, Value]) -> None:
+def _set(draft: FactoryDraft, column_name: str, example: Any, values: dict[str, Value]) -> None:
     column = draft.columns[column_name]
     if example is None:
         draft.optional.pop(column_name, None)
         if values is draft.values:
             values.pop(column_name, None)
         if draft.is_left_out(column) or column_name in draft.values:
-            values[column_name] = Value(literal(None), None)
+            values[column_name] = Value("None", None)
         return
     known = draft.optional.get(column_name)
     if known is not None and (known.example is example or known.example == example):
-        # Optional by its column, and required all the same.
+        # The column is nullable, but a constraint requires a value.
         if values is draft.values:
             draft.values[column_name] = draft.optional.pop(column_name)
         return

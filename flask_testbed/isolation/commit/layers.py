@@ -1,12 +1,13 @@
-"""Rows that live longer than a test, in layers over those of the template.
+"""Layers: rows that outlive a test, above those of the template.
 
-The work is done by the functions of ``layers.sql``. A layer that has changed the schema is kept as
-a template of its own besides, of which a test that changes it again gets a clone.
+The work is done by the functions of ``sql/layers.sql``. A layer that has changed the schema is also
+stored as a template, which is cloned after a test that changes the schema again.
 """
 
 from __future__ import annotations
 
 import itertools
+import logging
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import LiteralString, Protocol
@@ -15,43 +16,45 @@ import psycopg
 
 from ...errors import DatabaseError, IsolationError
 from ...postgres.connecting import Connection, reason
+from .layer_copy import SavedLayers
 from .reset import persist
-from .row_copy import Saved
+
+logger = logging.getLogger(__name__)
 
 
 class Place(Protocol):
-    """The database in which layers lie, as whoever has it offers it."""
+    """The database that has the layers."""
 
     def connection(self) -> Connection:
-        """One that may put back, in autocommit mode."""
+        """Return a connection for resets, in autocommit mode."""
 
     def copy(self) -> str:
-        """Make a template of the database as it is; returns its name.
+        """Create a template that is a copy of the database, and return its name.
 
-        :raises DatabaseError: somebody is connected.
+        :raises DatabaseError: the database has other connections.
         """
 
     def drop_copy(self, name: str) -> None:
-        """Drop what :meth:`copy` has made."""
+        """Drop a template that :meth:`copy` has created."""
 
     def replace(self, template: str | None) -> None:
-        """Have a clone in the place of the database; ``None``: of the first template."""
+        """Replace the database with a clone; ``None``: of the template it was first cloned from."""
 
     def reset(self) -> object:
-        """Put everything back as the layers say."""
+        """Reset the database to its layers."""
 
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """What one owner has written in one go."""
+    """What an owner has written between two resets."""
 
     number: int
     owner: object
     name: str
-    """Of the owner, for messages."""
+    """Name of the owner, as a sentence begins with it."""
 
     template: str | None = None
-    """A database with this layer's schema, if it has changed it."""
+    """Name of a template with the schema of this layer, or None if it has not changed it."""
 
 
 class Layers:
@@ -62,52 +65,57 @@ class Layers:
 
     def __init__(self, place: Place) -> None:
         self._place = place
-        self._living: list[Layer] = []
+        self._layers: list[Layer] = []
         self._numbers = itertools.count(1)
 
+    def __repr__(self) -> str:
+        return f"<Layers {[(layer.number, layer.name) for layer in self._layers]}>"
+
     def __bool__(self) -> bool:
-        """Whether there is any."""
-        return bool(self._living)
+        """Whether there are any layers."""
+        return bool(self._layers)
 
     def owns(self, owner: object) -> bool:
-        """Whether an owner has a layer."""
-        return any(layer.owner is owner for layer in self._living)
+        """Return whether an owner has a layer."""
+        return any(layer.owner is owner for layer in self._layers)
 
     def push(self, owner: object, name: str) -> None:
-        """Make what was written since the last reset a layer.
+        """Make what was written since the last reset a layer, if anything was.
 
+        :param owner: owns the layer until :meth:`pop`.
         :param name: of the owner, as a sentence begins with it.
-        :raises IsolationError: it cannot be kept; it is undone.
+        :raises IsolationError: it cannot be made a layer, and was undone.
         """
         number = next(self._numbers)
         answer = self._ask("SELECT flask_testbed.push_layer(%s, false)", number)
-        if answer == "rows":
-            self._living.append(Layer(number, owner, name))
-        elif answer != "nothing":
-            self._push_schema(number, owner, name)
+        if answer == "nothing":
+            return
+        template = None if answer == "rows" else self._push_schema(number, name)
+        self._layers.append(Layer(number, owner, name, template))
+        logger.debug("pushed layer %d of %s (%s)", number, name, answer)
 
-    def _push_schema(self, number: int, owner: object, name: str) -> None:
+    def _push_schema(self, number: int, name: str) -> str:
         try:
             self._ask("SELECT flask_testbed.push_layer(%s, true)", number)
-            template = self._place.copy()
+            return self._place.copy()
         except DatabaseError as error:
             self.replace()
             raise IsolationError(
                 f"{name} changes the schema, so a copy of the database must be made, and cannot:"
                 f" {error.message} Close every connection before the fixture returns or yields."
             ) from error
-        self._living.append(Layer(number, owner, name, template))
 
     def pop(self, owner: object) -> None:
-        """Take away all layers of an owner, wherever they lie, and put everything back.
+        """Remove the layers of an owner, wherever they are, and reset the database.
 
         The database must be as its layers say.
 
-        :raises IsolationError: another layer cannot be without them.
+        :raises IsolationError: another layer needs one of them.
         """
-        for layer in [one for one in reversed(self._living) if one.owner is owner]:
-            above = self._living[self._living.index(layer) + 1 :]
-            self._living.remove(layer)
+        for layer in [one for one in reversed(self._layers) if one.owner is owner]:
+            above = self._layers[self._layers.index(layer) + 1 :]
+            self._layers.remove(layer)
+            logger.debug("pop layer %d of %s", layer.number, layer.name)
             if layer.template is not None:
                 self._pop_schema(layer, above)
             else:
@@ -116,14 +124,14 @@ class Layers:
 
     def _pop_rows(self, layer: Layer, above: list[Layer]) -> None:
         self._ask("SELECT flask_testbed.pop_layer(%s)", layer.number)
-        key = self._ask("SELECT flask_testbed.broken_key()") if above else None
+        key = self._ask("SELECT flask_testbed.broken_foreign_key()") if above else None
         if key is not None:
             for one in reversed(above):
                 self.pop(one.owner)
             raise _out_of_order(layer, above[-1], f"has rows that others refer to ({key})")
 
     def _pop_schema(self, layer: Layer, above: list[Layer]) -> None:
-        self._living = [one for one in self._living if one not in above]
+        self._layers = [one for one in self._layers if one not in above]
         self.replace()
         for one in [layer, *above]:
             if one.template is not None:
@@ -132,36 +140,40 @@ class Layers:
             raise _out_of_order(layer, above[-1], "has changed the schema")
 
     def replace(self) -> None:
-        """Have a clone in the place of the database, with the layers that live."""
-        templates = [layer.template for layer in self._living if layer.template is not None]
-        numbers = [layer.number for layer in self._living]
+        """Replace the database with a clone that has the same layers."""
+        templates = [layer.template for layer in self._layers if layer.template is not None]
+        numbers = [layer.number for layer in self._layers]
         with ExitStack() as files:
             saved = None
             if numbers:
-                saved = persist(self._place.connection, lambda one: Saved(one, numbers, files))
+                saved = persist(
+                    self._place.connection,
+                    lambda connection: SavedLayers(connection, numbers, files),
+                )
             self._place.replace(templates[-1] if templates else None)
             if saved is not None:
-                persist(self._place.connection, saved.lay)
+                persist(self._place.connection, saved.restore)
                 self._place.reset()
 
     def forget(self) -> None:
-        """Forget the layers that a run has left which was killed."""
+        """Remove the layers that are in the database since an earlier run was killed."""
         self._ask("SELECT flask_testbed.forget_layers(false)")
 
     def close(self) -> None:
-        """Drop the templates of layers that still live."""
-        for layer in self._living:
+        """Drop the templates of the layers."""
+        for layer in self._layers:
             if layer.template is not None:
                 self._place.drop_copy(layer.template)
-        self._living.clear()
+        self._layers.clear()
 
     def _ask(self, statement: LiteralString, *values: int) -> str | None:
+        """Return what a function answers. It is called again if the connection is terminated."""
+
         def ask(connection: Connection) -> str | None:
             row = connection.execute(statement, values).fetchone()
             return row[0] if row else None
 
         try:
-            # Where somebody has ended the connection, what it has begun is undone.
             return persist(self._place.connection, ask)
         except psycopg.Error as error:
             raise IsolationError(
@@ -171,6 +183,7 @@ class Layers:
 
 def _out_of_order(layer: Layer, last: Layer, what: str) -> IsolationError:
     return IsolationError(
-        f"{layer.name} {what}, and ends before {last.name}, which came after it and whose rows are"
-        " gone now, too. Let the latter ask for the former as an argument: then they end in order."
+        f"{layer.name} {what}, and ends before {last.name}, which began later and whose rows have"
+        " been removed as well. Let the latter request the former as an argument: then they end in"
+        " the right order."
     )

@@ -1,14 +1,14 @@
-"""Isolation by real commits: after a test, what it touched is put back.
+"""Isolation by real commits: after a test, its database is reset.
 
-The work is done by functions that :func:`install` puts into the template (``reset.sql``), on a
-connection of the engine's own, in one round trip.
+The work is done by the SQL functions that :mod:`.install` installs into the template, on a
+connection of the testbed's own, in one round trip.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TypeVar
 
 import psycopg
@@ -17,28 +17,30 @@ from psycopg import errors, sql
 from ...errors import IsolationError, ServerError
 from ...postgres.connecting import Connection, reason
 
-INSTALL = "".join(
-    Path(__file__).with_name(name).read_text() for name in ("reset.sql", "layers.sql")
-)
+logger = logging.getLogger(__name__)
 
 #: Seconds that a transaction which is still open after its test gets to end by itself.
 GRACE = 0.2
 
-#: Seconds after which a database that cannot be put back is given up.
+#: Seconds after which a reset fails if other sessions begin transactions again and again.
 PATIENCE = 10
 
 #: Milliseconds that a reset waits for a lock.
 LOCK_TIMEOUT = 2000
 
-#: How often something is tried whose connection is ended meanwhile by somebody else.
+#: How often work is tried whose connection another session terminates.
 ATTEMPTS = 5
 
-# What libpq says of a connection that is ended before it is made.
-_ENDED = ("terminating connection", "closed the connection unexpectedly")
+# What libpq says if a connection is terminated before it is established.
+_TERMINATED = ("terminating connection", "closed the connection unexpectedly")
 
-# Sessions that still are in a transaction on this database. The planner may evaluate the conditions
-# of a WHERE in any order, so nothing that has an effect may stand beside these: what is done with
-# the sessions is done in the select list of a query that reads the finished list.
+_RESET = "SELECT NULL, flask_testbed.reset()"
+# The list is made before the reset: a select list is evaluated from left to right.
+_RESET_AND_TELL = "SELECT flask_testbed.pending_changes(), flask_testbed.reset()"
+
+# The sessions of a list that still are in a transaction on this database. The planner may evaluate
+# the conditions of a WHERE in any order, so nothing that has an effect may stand beside these:
+# what is done with the sessions is done in the select list of a query that reads this one.
 _OPEN = (
     "WITH open AS MATERIALIZED (SELECT * FROM pg_stat_activity WHERE pid = ANY (%s)"
     " AND datname = current_database() AND xact_start IS NOT NULL AND pid <> pg_backend_pid()"
@@ -48,26 +50,18 @@ _OPEN = (
 T = TypeVar("T")
 
 
-def install(connection: Connection) -> None:
-    """Put what a reset needs into a database that is complete otherwise.
-
-    :param connection: to the database, in autocommit mode.
-    """
-    with connection.transaction():
-        connection.execute(INSTALL)
-        connection.execute("SELECT flask_testbed.remember()")
-    # By another transaction: the one that makes the objects is what they are compared with.
-    connection.execute("UPDATE flask_testbed.catalog SET version = flask_testbed.catalog_version()")
+class NeedsClone(Exception):
+    """Only a new clone of the template is as the database was."""
 
 
 def persist(connect: Callable[[], Connection], work: Callable[[Connection], T]) -> T:
-    """Do something on a connection, and connect anew if the connection is ended meanwhile.
+    """Do some work on a connection, and connect anew if the connection is terminated meanwhile.
 
-    A test may end every backend, or restart the server.
+    A test may terminate every session, or restart the server.
 
-    :param connect: returns a connection, a new one if the last was ended.
+    :param connect: returns a connection, and a new one if the last was terminated.
     :param work: may be called several times.
-    :raises IsolationError: the connection was ended :data:`ATTEMPTS` times.
+    :raises IsolationError: the connection was terminated :data:`ATTEMPTS` times.
     """
     for _ in range(ATTEMPTS):
         connection = None
@@ -75,7 +69,7 @@ def persist(connect: Callable[[], Connection], work: Callable[[Connection], T]) 
             connection = connect()
             return work(connection)
         except ServerError as error:
-            if not any(words in str(error) for words in _ENDED):
+            if not any(words in str(error) for words in _TERMINATED):
                 raise
             last: Exception = error
         except psycopg.Error as error:
@@ -83,36 +77,32 @@ def persist(connect: Callable[[], Connection], work: Callable[[Connection], T]) 
                 raise
             last = error
     raise IsolationError(
-        "The test's database cannot be put back: the engine's connection to it was ended"
+        "The test's database cannot be reset: the testbed's connection to it was terminated"
         f" {ATTEMPTS} times in a row ({reason(last)}). Let the test's threads, and other programs,"
-        " not end sessions that are not their own."
+        " terminate no session but their own."
     ) from last
 
 
 def prepare(connection: Connection) -> Connection:
-    """Make a connection one for resets: no foreign keys in the way, no endless wait. Returns it."""
+    """Prepare a connection for resets: bound its waits and skip foreign keys. Return it."""
     connection.execute(f"SET lock_timeout = {LOCK_TIMEOUT}")
-    # What is put back need not survive the machine.
+    # A reset need not survive a crash of the machine.
     connection.execute("SET synchronous_commit = off")
-    # A superuser's right, unless granted; without it the functions go another way.
+    # Only a superuser may skip foreign keys; the functions for other roles check them.
     if connection.info.parameter_status("is_superuser") == "on":
         connection.execute("SET session_replication_role = replica")
     return connection
 
 
-class NeedsClone(Exception):
-    """Only a new clone of the template is as the database was."""
-
-
 def reset(connection: Connection, ended: list[str] | None = None) -> list[str]:
-    """Put the database back.
+    """Reset a database.
 
-    :param connection: one that :func:`prepare` has seen.
-    :param ended: what an earlier attempt had to end.
-    :returns: what had to be ended for it, in words: transactions that were left open.
+    :param connection: to the database, as :func:`prepare` has returned it.
+    :param ended: the sessions that an earlier attempt has terminated.
+    :returns: a description of each session that was terminated, since its transaction was open.
     :raises NeedsClone: the schema was changed.
-    :raises psycopg.Error: somebody has ended the connection; another one may do it.
-    :raises IsolationError: something holds a lock and cannot be ended.
+    :raises psycopg.Error: the connection was terminated. Another one can be used.
+    :raises IsolationError: a session holds a lock and cannot be terminated.
     """
     ended = [] if ended is None else ended
     started = time.monotonic()
@@ -125,19 +115,25 @@ def reset(connection: Connection, ended: list[str] | None = None) -> list[str]:
         if kind == "clone":
             raise NeedsClone(detail)
         if time.monotonic() > patience:
-            _end(connection, [int(pid) for pid in detail.split(",")], ended)
+            _terminate(connection, [int(pid) for pid in detail.split(",")], ended)
             patience = time.monotonic() + GRACE
         time.sleep(0.002)
     raise IsolationError(
-        "The test's database cannot be put back: other sessions begin transactions on it again"
-        f" and again. They were: {'; '.join(ended)}. Join the test's threads."
+        "The test's database cannot be reset: other sessions begin transactions on it again and"
+        f" again. They were: {'; '.join(ended)}. Join the test's threads."
     )
 
 
-def bound_waits(connection: Connection, seconds: int | None) -> None:
-    """Bound how long sessions that connect from now on wait for a lock; ``None``: as ever.
+def reset_sequences(connection: Connection) -> None:
+    """Reset the sequences, which a rollback does not."""
+    connection.execute("SELECT flask_testbed.reset_sequences()")
 
-    :param connection: to the database in question.
+
+def bound_waits(connection: Connection, seconds: int | None) -> None:
+    """Bound how long the sessions that connect to a database from now on wait for a lock.
+
+    :param connection: to the database.
+    :param seconds: ``None`` removes the bound.
     """
     bound = sql.SQL("RESET lock_timeout")
     if seconds is not None:
@@ -146,33 +142,39 @@ def bound_waits(connection: Connection, seconds: int | None) -> None:
     connection.execute(sql.SQL("ALTER DATABASE {} {}").format(name, bound))
 
 
-def put_sequences_back(connection: Connection) -> None:
-    """Put back what alone a rollback leaves: the sequences."""
-    connection.execute(
-        "SELECT setval(oid, coalesce(last_value, start_value), last_value IS NOT NULL)"
-        " FROM flask_testbed.sequence WHERE pg_sequence_last_value(oid) IS DISTINCT FROM last_value"
-    )
-
-
 def _call(connection: Connection) -> str | None:
+    """Call ``flask_testbed.reset()``, log it, and return its answer."""
+    telling = logger.isEnabledFor(logging.DEBUG)
+    started = time.perf_counter()
     try:
-        row = connection.execute("SELECT flask_testbed.reset()", prepare=True).fetchone()
+        answer: str | None
+        statement = _RESET_AND_TELL if telling else _RESET
+        [(changes, answer)] = connection.execute(statement, prepare=True).fetchall()
     except errors.LockNotAvailable as error:
         raise IsolationError(
-            "The test's database cannot be put back: another session holds a lock on it"
+            "The test's database cannot be reset: another session holds a lock on it"
             f" ({reason(error)}). Is there a prepared transaction?"
         ) from error
     except psycopg.Error as error:
         if connection.broken:
             raise
-        raise IsolationError(f"The test's database cannot be put back: {reason(error)}.") from error
-    return row[0] if row else None
+        raise IsolationError(f"The test's database cannot be reset: {reason(error)}.") from error
+    if telling:
+        logger.debug(
+            "reset %s: %s (%s, %.1f ms)",
+            connection.info.dbname,
+            changes or "no rows",
+            answer or "done",
+            (time.perf_counter() - started) * 1000,
+        )
+    return answer
 
 
-def _end(connection: Connection, pids: list[int], ended: list[str]) -> None:
-    """Terminate sessions that are in a transaction on this database; add what each was.
+def _terminate(connection: Connection, pids: list[int], ended: list[str]) -> None:
+    """Terminate sessions that are in a transaction on this database, and describe them.
 
-    :raises IsolationError: the role may not end one of them.
+    :param ended: gets the description of each.
+    :raises IsolationError: the role may not terminate one of them.
     """
     found = connection.execute(
         _OPEN  # noqa: S608
@@ -180,14 +182,14 @@ def _end(connection: Connection, pids: list[int], ended: list[str]) -> None:
         " pid, usename, state, left(regexp_replace(query, '\\s+', ' ', 'g'), 200)) FROM open",
         [pids],
     ).fetchall()
-    # Noted before, since this connection may be ended, too, by whoever else is ending sessions.
+    # Described first, since this connection may be terminated as well meanwhile.
     ended += [row[0] for row in found if row[0] not in ended]
     try:
         statement = _OPEN + "SELECT pg_terminate_backend(pid) FROM open"  # noqa: S608
         connection.execute(statement, [pids])
     except errors.InsufficientPrivilege as error:
         raise IsolationError(
-            "The test's database cannot be put back: a transaction on it is open that the role"
-            f" {connection.info.user!r} may not end ({reason(error)}). Open are:"
+            "The test's database cannot be reset: a transaction on it is open that the role"
+            f" {connection.info.user!r} may not terminate ({reason(error)}). Open are:"
             f" {'; '.join(row[0] for row in found)}. Close what the test opens as another role."
         ) from error

@@ -1,8 +1,9 @@
-"""The rows of one database, put into another of the same schema."""
+"""Copy the rows of one database into another of the same schema."""
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any, LiteralString
@@ -11,16 +12,16 @@ import psycopg
 from psycopg import sql
 
 from ...errors import IsolationError
-from ...postgres.connecting import Connection, reason
+from ...postgres.connecting import reason
 
-#: Bytes of a table that stay in memory on their way.
-ROOM = 1 << 22
+#: Bytes of a table that stay in memory while its rows are copied; more are in a file.
+SPOOLED = 1 << 22
 
 AnyConnection = psycopg.Connection[Any]
 
 _TABLES = """
 SELECT t.name, c.columns
-FROM flask_testbed.user_table t CROSS JOIN flask_testbed.columns_of(t.oid) c
+FROM flask_testbed.user_table t CROSS JOIN flask_testbed.column_lists(t.oid) c
 WHERE c.columns IS NOT NULL ORDER BY t.name
 """
 _SEQUENCES = """
@@ -32,41 +33,55 @@ WHERE c.relpersistence <> 't' AND pg_sequence_last_value(s.seqrelid) IS NOT NULL
 
 
 @dataclass(frozen=True)
-class _Table:
-    """A table, and where its rows are on their way."""
+class Table:
+    """A table, or a copy of one, and the columns of it that are copied.
+
+    Both are as the server has quoted them.
+    """
 
     name: str
-    """As the database quotes it."""
-
     columns: str
-    """Those that are written, as a list."""
 
-    staged: str
+    def sql(self, text: LiteralString, **parts: str) -> sql.Composed:
+        """Return a statement about the table.
 
-    def sql(self, text: LiteralString) -> sql.Composed:
-        """A statement about the table."""
-        parts = {"name": self.name, "columns": self.columns, "staged": self.staged}
-        # The names come quoted from the database itself.
+        :param text: with ``{name}``, ``{columns}`` and the names of other parts.
+        """
+        parts |= {"name": self.name, "columns": self.columns}
         return sql.SQL(text).format(**{key: sql.SQL(part) for key, part in parts.items()})
+
+    @contextmanager
+    def rows(self, source: AnyConnection) -> Iterator[IO[bytes]]:
+        """Read the rows of the table into a temporary file."""
+        with SpooledTemporaryFile(max_size=SPOOLED) as file:
+            statement = self.sql("COPY (SELECT {columns} FROM ONLY {name}) TO STDOUT")
+            with source.cursor().copy(statement) as copy:
+                for part in copy:
+                    file.write(part)
+            yield file
+
+    def insert(self, target: AnyConnection, rows: IO[bytes]) -> None:
+        """Insert rows that :meth:`rows` has read, of a table with the same columns."""
+        rows.seek(0)
+        with target.cursor().copy(self.sql("COPY {name} ({columns}) FROM STDIN")) as copy:
+            while part := rows.read(1 << 16):
+                copy.write(part)
 
 
 def copy_rows(source: AnyConnection, target: AnyConnection) -> None:
-    """Have in one database what another holds: the rows, and how far the sequences are.
+    """Replace the rows and the sequences of one database with those of another.
 
-    :param source: in whatever transaction; what that has not committed is copied, too.
-    :param target: to a database of the same schema, in autocommit mode, which nobody uses.
+    :param source: may be in a transaction, whose uncommitted rows are copied as well.
+    :param target: to a database of the same schema that no one else uses, in autocommit mode.
     :raises IsolationError: the schemas are not the same.
     """
     try:
         with target.transaction():
-            found = target.execute(_TABLES).fetchall()
-            tables = [
-                _Table(name, columns, f"pg_temp.staged_{i}")
-                for i, (name, columns) in enumerate(found)
-            ]
-            for table in tables:
-                _stage(source, target, table)
-            _move(target, tables)
+            tables = [Table(*row) for row in target.execute(_TABLES).fetchall()]
+            staged = {table: f"pg_temp.staged_{i}" for i, table in enumerate(tables)}
+            for table, name in staged.items():
+                _stage(source, target, table, name)
+            _replace(target, staged)
         for name, value in source.execute(_SEQUENCES).fetchall():
             target.execute("SELECT setval(%s, %s)", [name, value])
     except psycopg.Error as error:
@@ -75,138 +90,46 @@ def copy_rows(source: AnyConnection, target: AnyConnection) -> None:
         ) from error
 
 
-def _stage(source: AnyConnection, target: AnyConnection, table: _Table) -> None:
-    """Have the rows beside the table to which they belong."""
+def _stage(source: AnyConnection, target: AnyConnection, table: Table, staged: str) -> None:
+    """Copy the rows of a table into a temporary one."""
     target.execute(
-        table.sql("CREATE TABLE {staged} AS SELECT {columns} FROM ONLY {name} WITH NO DATA")
-    )
-    with SpooledTemporaryFile(max_size=ROOM) as file:
-        reading = table.sql("COPY (SELECT {columns} FROM ONLY {name}) TO STDOUT")
-        with source.cursor().copy(reading) as rows:
-            for part in rows:
-                file.write(part)
-        file.seek(0)
-        with target.cursor().copy(table.sql("COPY {staged} FROM STDIN")) as copy:
-            while block := file.read(1 << 16):
-                copy.write(block)
-
-
-def _move(target: AnyConnection, tables: list[_Table]) -> None:
-    """Put the rows in their places: in one statement, at whose end foreign keys are checked."""
-    if not tables:
-        return
-    for table in tables:
-        target.execute(table.sql("ALTER TABLE {name} DISABLE TRIGGER USER"))
-    target.execute(_all(tables, "DELETE FROM ONLY {name}"))
-    target.execute(
-        _all(
-            tables,
-            "INSERT INTO {name} ({columns}) OVERRIDING SYSTEM VALUE SELECT * FROM {staged}",
+        table.sql(
+            "CREATE TABLE {staged} AS SELECT {columns} FROM ONLY {name} WITH NO DATA",
+            staged=staged,
         )
     )
-    for table in tables:
+    with table.rows(source) as rows:
+        Table(staged, table.columns).insert(target, rows)
+
+
+def _replace(target: AnyConnection, staged: dict[Table, str]) -> None:
+    """Replace the rows of tables with the staged ones.
+
+    Each step is one statement for all tables, since foreign keys are checked at its end.
+    """
+    if not staged:
+        return
+    for table in staged:
+        target.execute(table.sql("ALTER TABLE {name} DISABLE TRIGGER USER"))
+    _execute_all(target, [table.sql("DELETE FROM ONLY {name}") for table in staged])
+    _execute_all(
+        target,
+        [
+            table.sql(
+                "INSERT INTO {name} ({columns}) OVERRIDING SYSTEM VALUE SELECT * FROM {staged}",
+                staged=name,
+            )
+            for table, name in staged.items()
+        ],
+    )
+    for table in staged:
         target.execute(table.sql("ALTER TABLE {name} ENABLE TRIGGER USER"))
 
 
-def _all(tables: list[_Table], text: LiteralString) -> sql.Composed:
-    """One statement that does the same for every table."""
+def _execute_all(target: AnyConnection, statements: list[sql.Composed]) -> None:
+    """Execute several statements as one."""
     parts = [
-        sql.SQL("{} AS ({})").format(sql.Identifier(f"part_{i}"), table.sql(text))
-        for i, table in enumerate(tables)
+        sql.SQL("{} AS ({})").format(sql.Identifier(f"part_{i}"), statement)
+        for i, statement in enumerate(statements)
     ]
-    return sql.SQL("WITH {} SELECT").format(sql.SQL(", ").join(parts))
-
-
-#: Bytes of a table that stay in memory while its rows go from one database to another.
-ROOM = 1 << 22
-
-
-@dataclass(frozen=True)
-class _LayerTable:
-    """The copy of a table in a layer."""
-
-    layer: int
-    oid: int
-    name: str
-    definition: str
-    """Its columns with their types, as the server writes them."""
-
-    columns: list[str]
-    rows: IO[bytes]
-
-
-class Saved:
-    """Layers on their way from one database to another of the same descent.
-
-    :param connection: to the database in which they are.
-    :param numbers: of the layers.
-    :param files: closes the files in which their rows are.
-    """
-
-    def __init__(self, connection: Connection, numbers: list[int], files: ExitStack) -> None:
-        self._files = files
-        copies = connection.execute(
-            "SELECT layer, oid, name, copy, string_agg(format('%%I %%s', attname,"
-            " format_type(atttypid, atttypmod)), ', ' ORDER BY attnum),"
-            " array_agg(attname::text ORDER BY attnum)"
-            " FROM flask_testbed.layer_table JOIN pg_attribute ON attrelid = copy::regclass"
-            " WHERE layer = ANY (%s) AND attnum > 2"
-            " GROUP BY layer, oid ORDER BY layer, oid",
-            [numbers],
-        ).fetchall()
-        self._tables = [self._read(connection, *row) for row in copies]
-        self._sequences = connection.execute(
-            "SELECT layer, oid, last_value FROM flask_testbed.layer_sequence"
-            " WHERE layer = ANY (%s)",
-            [numbers],
-        ).fetchall()
-
-    def _read(
-        self,
-        connection: Connection,
-        layer: int,
-        oid: int,
-        name: str,
-        copy: str,
-        definition: str,
-        columns: list[str],
-    ) -> _LayerTable:
-        file: IO[bytes] = SpooledTemporaryFile(max_size=ROOM)  # noqa: SIM115
-        self._files.enter_context(file)
-        statement = _copy_statement(copy, columns, "TO STDOUT")
-        with connection.cursor().copy(statement) as rows:
-            for part in rows:
-                file.write(part)
-        file.seek(0)
-        return _LayerTable(layer, oid, name, definition, columns, file)
-
-    def lay(self, connection: Connection) -> None:
-        """Lay them into another database, in place of those that are there.
-
-        The next reset restores what they hold.
-        """
-        connection.execute("SELECT flask_testbed.forget_layers(true)")
-        for table in self._tables:
-            row = connection.execute(
-                "SELECT flask_testbed.lay_table(%s, %s::oid, %s, %s)",
-                [table.layer, table.oid, table.name, table.definition],
-            ).fetchone()
-            # A layer that has changed the schema may have dropped it.
-            if row is not None and row[0] is not None:
-                table.rows.seek(0)
-                with connection.cursor().copy(
-                    _copy_statement(row[0], table.columns, "FROM STDIN")
-                ) as rows:
-                    while part := table.rows.read(1 << 16):
-                        rows.write(part)
-        connection.cursor().executemany(
-            "INSERT INTO flask_testbed.layer_sequence VALUES (%s, %s::oid, %s)", self._sequences
-        )
-        connection.execute("SELECT flask_testbed.choose_layers()")
-
-
-def _copy_statement(name: str, columns: list[str], where: LiteralString) -> sql.Composed:
-    # The name is of the engine's own making.
-    return sql.SQL("COPY {} ({}) " + where).format(
-        sql.Identifier(*name.split(".")), sql.SQL(", ").join(map(sql.Identifier, columns))
-    )
+    target.execute(sql.SQL("WITH {} SELECT").format(sql.SQL(", ").join(parts)))

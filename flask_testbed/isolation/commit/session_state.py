@@ -1,7 +1,7 @@
-"""What a test leaves in its sessions: settings, locks, temporary tables.
+"""What a test changes in its sessions: settings, locks, prepared statements, temporary tables.
 
-A pooled connection outlives the test. One that has been changed is closed after it, and the pool
-makes another when it is asked for one; all others stay as they are.
+A pooled connection outlives the test. One whose session was changed is closed after the test, and
+its pool makes another when one is checked out; all others stay as they are.
 """
 
 from __future__ import annotations
@@ -16,43 +16,53 @@ from ..statements import effects_of
 
 
 class SessionChanges:
-    """The connections whose sessions are not as they were when they were made."""
+    """The connections to a test database whose sessions were changed since they were made."""
 
     def __init__(self) -> None:
         self._changed: WeakSet[psycopg.Connection[Any]] = WeakSet()
-        self._watched: dict[type[Any], type[Any]] = {}
+        self._cursor_classes: dict[type[Any], type[Any]] = {}
+
+    def __repr__(self) -> str:
+        return f"<SessionChanges: {len(self._changed)} connections>"
 
     def __bool__(self) -> bool:
         """Whether a session was changed."""
         return bool(self._changed)
 
     def watch(self, parameters: dict[str, Any]) -> None:
-        """Change the parameters of a connection that is about to be made: it is watched."""
+        """Watch a connection that is about to be made with these parameters.
+
+        Its cursors are of a subclass of the ``cursor_factory``.
+        """
         wanted = parameters.get("cursor_factory") or psycopg.Cursor
-        if issubclass(wanted, _Watched):
+        if issubclass(wanted, _WatchedCursor):
             return
-        if wanted not in self._watched:
+        if wanted not in self._cursor_classes:
             members = {"changed": self._changed, "__module__": wanted.__module__}
-            self._watched[wanted] = type(wanted.__name__, (_Watched, wanted), members)
-        parameters["cursor_factory"] = self._watched[wanted]
+            watched = type(wanted.__name__, (_WatchedCursor, wanted), members)
+            self._cursor_classes[wanted] = watched
+        parameters["cursor_factory"] = self._cursor_classes[wanted]
 
     def forget(self, connection: psycopg.Connection[Any]) -> bool:
-        """Take what was changed in a session for its first state; return whether it was changed."""
+        """Return whether a session was changed, and take it for unchanged from now on."""
         changed = connection in self._changed
         self._changed.discard(connection)
         return changed
 
 
-class _Watched:
-    """A cursor that notes what changes its session. Before a class of psycopg's in the bases."""
+class _WatchedCursor:
+    """A cursor that notes that a statement changes its session.
 
-    _conn: psycopg.Connection[Any]
+    It is a base of a class before one of psycopg's cursor classes.
+    """
+
+    connection: psycopg.Connection[Any]
     changed: WeakSet[psycopg.Connection[Any]]
 
     def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
-        text = query.as_string(self._conn) if isinstance(query, sql.Composable) else query
+        text = query.as_string(self.connection) if isinstance(query, sql.Composable) else query
         if isinstance(text, bytes):
             text = text.decode(errors="replace")
         if isinstance(text, str) and effects_of(text).session:
-            self.changed.add(self._conn)
+            self.changed.add(self.connection)
         return super().execute(query, params, **options)  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""Cursors that report each statement before it is sent."""
+"""Cursors of psycopg that announce each statement to their connection before it is sent."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ from typing import Any, Protocol
 import psycopg
 
 
-class Guarded(Protocol):
+class Announced(Protocol):
     """A connection that is told of each statement before it is sent."""
 
     def statement(
         self, query: Any, parameters: Any = None, *, declares: bool = False
     ) -> AbstractContextManager[None]:
-        """Hold the connection for a statement until it is done."""
+        """Hold the connection for a statement until it has ended."""
 
 
 class _Watched:
-    """A cursor that says what it is about to send. Before a class of psycopg's in the bases."""
+    """Announces what is about to be sent. It stands before a class of psycopg in the bases."""
 
-    _conn: Guarded
+    connection: Announced
 
     def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
-        with self._conn.statement(query, params):
+        with self.connection.statement(query, params):
             return super().execute(query, params, **options)  # type: ignore[misc]
 
     def executemany(self, query: Any, params_seq: Any, **options: Any) -> None:
-        with self._conn.statement(query):
+        with self.connection.statement(query):
             super().executemany(query, params_seq, **options)  # type: ignore[misc]
 
     def stream(self, query: Any, params: Any = None, **options: Any) -> Iterator[Any]:
-        with self._conn.statement(query, params):
+        with self.connection.statement(query, params):
             yield from super().stream(query, params, **options)  # type: ignore[misc]
 
     @contextmanager
     def copy(self, statement: Any, params: Any = None, **options: Any) -> Iterator[Any]:
         with (
-            self._conn.statement(statement, params),
+            self.connection.statement(statement, params),
             super().copy(statement, params, **options) as copy,  # type: ignore[misc]
         ):
             yield copy
@@ -48,15 +48,15 @@ class _Watched:
 class _WatchedServerCursor:
     """The same for a cursor in the server, which is opened by one statement."""
 
-    _conn: Guarded
+    connection: Announced
 
     def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
-        with self._conn.statement(query, params, declares=True):
+        with self.connection.statement(query, params, declares=True):
             return super().execute(query, params, **options)  # type: ignore[misc]
 
 
 @cache
 def watched(cursor: Any) -> type[Any]:
-    """A class of cursors with the same name that is watched."""
+    """Return a class of cursors with the same name that announces its statements."""
     watcher = _WatchedServerCursor if issubclass(cursor, psycopg.ServerCursor) else _Watched
     return type(cursor.__name__, (watcher, cursor), {"__module__": cursor.__module__})

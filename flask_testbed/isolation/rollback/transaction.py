@@ -1,388 +1,278 @@
-"""One transaction for a whole test, and in it, as savepoints, those of the application.
+"""The transaction of a test, and the one connection to the server that all its connections share.
 
-Savepoints end last-in-first-out; the transactions of several connections need not. What has
-written nothing holds no place in that order: its savepoint is set anew when it is needed, and one
-that was given up while nothing had happened since serves the next (a spare one). Only two that
-have both written must end in order.
+What is sent to the server, and when, says :mod:`.savepoints`. This module sends it, lets threads
+wait for each other, and notices when the connection is lost. It knows no driver: an
+:class:`UnderlyingConnection` is what a driver has to offer.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from typing import Any
-
-import psycopg
-from psycopg import errors, pq
+from typing import Any, Generic, Protocol, TypeVar
 
 from ..statements import Effects
-from .catalog import Surroundings
-from .inner import InnerTransaction
+from .catalog import Catalog
 from .refusal import refusal
+from .savepoints import ApplicationTransaction, RoundTrips, Savepoints, State
+
+logger = logging.getLogger(__name__)
 
 #: Seconds that a thread waits for the transaction of another, before it is an error.
 PATIENCE = 5.0
 
-#: Seconds that a thread which is still at work gets when its test has ended.
+#: Seconds that a thread which still runs a statement gets when its test has ended.
 GRACE = 1.0
 
-_IN_ERROR = pq.TransactionStatus.INERROR
-_ACTIVE = pq.TransactionStatus.ACTIVE
+# A rollback does not release the locks of the session.
+_ROLLBACK = [
+    "ROLLBACK",
+    "SELECT pg_advisory_unlock_all()",
+    "SELECT pg_snapshot_xmax(pg_current_snapshot())",
+]
 
-# Locks of the session are not undone with the transaction.
-_ROLLBACK = b"""
-ROLLBACK; SELECT pg_advisory_unlock_all(); SELECT pg_snapshot_xmax(pg_current_snapshot())
-"""
+
+class UnderlyingConnection(Protocol):
+    """A connection to the server, in autocommit mode, as a driver makes it."""
+
+    error: type[Exception]
+    """Base class of the errors that the driver raises."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed or has been lost."""
+
+    @property
+    def in_error(self) -> bool:
+        """Whether the server waits for a rollback."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether a COPY is in progress."""
+
+    def send(self, commands: list[str]) -> str | None:
+        """Send commands in one round trip, and return the first value of the last result."""
+
+    def query(self, statement: str) -> list[Any]:
+        """Return the rows of a query."""
+
+    def forget_prepared(self) -> None:
+        """Forget the statements that the driver has prepared: the schema has changed."""
+
+    def cancel(self) -> None:
+        """Cancel the statement that a thread waits for."""
+
+    def close(self) -> None:
+        """Disconnect."""
 
 
-class OuterTransaction:
-    """The transaction of a test, on the one connection that there is meanwhile.
+Underlying = TypeVar("Underlying", bound=UnderlyingConnection)
 
-    :param connect: makes that connection, in autocommit mode.
+
+class TestTransaction(Generic[Underlying]):
+    """A transaction for each test in turn, which is never committed.
+
+    :param connect: makes the underlying connection.
     """
 
-    def __init__(self, connect: Callable[[], psycopg.Connection[Any]]) -> None:
+    __test__ = False  # it is not a test of pytest's
+
+    def __init__(self, connect: Callable[[], Underlying]) -> None:
         self._connect = connect
-        self._connection: psycopg.Connection[Any] | None = None
-        self._stack: list[InnerTransaction] = []
-        self._open: set[InnerTransaction] = set()
-        self._last: InnerTransaction | None = None
-        self._spare = ""
-        self._count = 0
-        self._begun = False
+        self._underlying: Underlying | None = None
+        self._savepoints = Savepoints()
+        # Whether the schema was changed in this test.
         self._changed_schema = False
-        self._worn = False
-        self._lost = ""
-        self._around = Surroundings()
+        # Whether a rollback leaves something on the connection that the next test must not meet.
+        self._used_up = False
         self._pid = os.getpid()
+        #: Held while a statement is prepared and sent.
         self.lock = threading.RLock()
-        self._free = threading.Condition(self.lock)
+        self._ended = threading.Condition(self.lock)
+
+    def __repr__(self) -> str:
+        return f"<TestTransaction {self._savepoints!r}>"
+
+    # The connection
 
     @property
-    def connection(self) -> psycopg.Connection[Any]:
-        """The connection, made at first use.
-
-        :raises IsolationError: it was lost, or this is a forked process.
-        """
-        self.check()
-        if self._connection is None:
-            self._connection = self._connect()
-            self._around = Surroundings.of(self._connection)
-        return self._connection
-
-    @property
-    def shared(self) -> psycopg.Connection[Any]:
-        """The connection as it is, be it lost or not."""
-        return self._connection or self.connection
-
-    @property
-    def _is_whole(self) -> bool:
-        if self._lost or os.getpid() != self._pid:
-            return False
-        return self._connection is not None and not self._connection.closed
+    def underlying(self) -> Underlying:
+        """The connection to the server, made at first use, even if it has been lost since."""
+        if self._underlying is None:
+            self.check()
+            self._underlying = self._connect()
+            self._savepoints.catalog = Catalog.read(self._underlying.query)
+            logger.debug("connected for tests in rollback mode")
+        return self._underlying
 
     def check(self) -> None:
-        """Refuse to go on where the transaction is lost.
+        """Refuse to go on if the test transaction is lost.
 
-        :raises IsolationError: says why.
+        :raises IsolationError: it is, or this is a forked process.
         """
         if os.getpid() != self._pid:
             raise refusal("A forked process uses the database connection of its parent's test.")
-        if self._lost:
-            raise refusal(self._lost)
-        if self._connection is not None and self._connection.closed:
-            if not self._begun:
-                self._connection = None
+        if self._underlying is not None and self._underlying.closed:
+            if not self._savepoints.begun:
+                self._underlying = None
                 return
-            self._lost = "The connection of this test was ended, and with it all it has written."
-            raise refusal(self._lost)
+            self._savepoints.lost = self._savepoints.lost or (
+                "The connection of this test was ended, and with it all it has written."
+            )
+        if self._savepoints.lost:
+            raise refusal(self._savepoints.lost)
 
-    # Statements
+    @property
+    def _is_whole(self) -> bool:
+        if self._savepoints.lost or os.getpid() != self._pid:
+            return False
+        return self._underlying is not None and not self._underlying.closed
 
-    def begin(self, *, automatic: bool, read_only: bool) -> InnerTransaction:
-        """A transaction that has not done anything yet."""
-        transaction = InnerTransaction(automatic, read_only)
-        self._open.add(transaction)
-        return transaction
+    def _perform(self, round_trips: RoundTrips) -> None:
+        """Send what savepoints say, and tell them what the server answers."""
+        try:
+            commands = next(round_trips)
+            while True:
+                commands = self._answer(round_trips, commands)
+        except StopIteration:
+            pass
 
-    def prepare(self, transaction: InnerTransaction, effects: Effects) -> None:
-        """Have everything ready for a statement of a transaction.
+    def _answer(self, round_trips: RoundTrips, commands: list[str]) -> list[str]:
+        underlying = self.underlying
+        if underlying.busy:
+            raise refusal("Two connections are used at the same time, one in the midst of a COPY.")
+        try:
+            answer = underlying.send(commands)
+        except underlying.error as error:
+            return round_trips.throw(error)
+        return round_trips.send(answer)
 
-        :raises IsolationError: it cannot be played as a savepoint.
-        :raises psycopg.errors.InFailedSqlTransaction: as the server would.
+    def _report(self) -> None:
+        self._savepoints.report(in_error=self.underlying.in_error)
+
+    # Application transactions
+
+    def begin(self, *, automatic: bool, read_only: bool) -> ApplicationTransaction:
+        """Return a transaction that has sent nothing yet.
+
+        :param automatic: whether it ends with its first statement (autocommit).
+        """
+        return self._savepoints.begin(automatic=automatic, read_only=read_only)
+
+    def prepare(
+        self,
+        transaction: ApplicationTransaction,
+        effects: Effects,
+        mentioned: Callable[[], Collection[str]] = frozenset,
+    ) -> None:
+        """Prepare the server for a statement of a transaction. The lock must be held.
+
+        :param mentioned: returns names in the statement that may be those of settings.
+        :raises IsolationError: the statement cannot be played inside of a savepoint.
+        :raises TransactionAborted: the transaction has to be rolled back first.
         """
         self.check()
-        writes = effects.writes or not self._around.writers.isdisjoint(effects.words)
-        if writes and not transaction.writes:
+        self._report()
+        waits = transaction.state in (State.NEW, State.READER)
+        if waits and self._savepoints.catalog.writes(effects):
             self._wait_for_others(transaction)
-        self._check_over(transaction)
-        self.settle()
-        self._recover(transaction)
-        if not self.has_failed(transaction):
-            self._anchor(transaction)
-        if writes:
-            transaction.writes = True
-            for above in self._stack[self._stack.index(transaction) + 1 :]:
-                above.covers = True
-        transaction.declares |= effects.declares
-        transaction.read_only |= effects.read_only
-        transaction.unclean |= effects.declares or effects.read_only
-        transaction.nested |= "savepoint" in effects.words
+        self._perform(self._savepoints.speak(transaction, effects, mentioned))
         self._changed_schema |= effects.defines
-        self._worn |= effects.defines or effects.lasting
-        self._last = transaction
+        self._used_up |= effects.defines or effects.lasting
 
-    def settle(self) -> None:
-        """End the last statement, if it was a transaction of its own."""
-        last = self._last
-        if last is not None and last.automatic and last in self._open:
-            self.end(last, commit=True)
+    def finish_statement(self, transaction: ApplicationTransaction) -> None:
+        """Roll a transaction back that was a statement alone, if that has failed."""
+        if transaction.automatic and self._is_whole:
+            self._report()
+            if transaction.state is State.FAILED:
+                self._perform(self._savepoints.settle())
 
-    def _check_over(self, transaction: InnerTransaction) -> None:
-        if transaction.over:
-            raise refusal("A connection goes on with a transaction of a test that has ended.")
-        if transaction.aborted:
-            raise errors.InFailedSqlTransaction(
-                "current transaction is aborted, commands ignored until end of transaction block"
-            )
-
-    def _wait_for_others(self, transaction: InnerTransaction) -> None:
-        """Wait until no other thread has a transaction that has written."""
+    def _wait_for_others(self, transaction: ApplicationTransaction) -> None:
+        """Wait until no other thread has an open transaction that has written."""
         end = time.monotonic() + PATIENCE
-        while other := self._writer_elsewhere(transaction):
+        while other := self._writer_besides(transaction):
             left = end - time.monotonic()
             if left <= 0:
                 raise refusal(
                     f"The thread {transaction.thread.name!r} has waited {PATIENCE:g} s to write:"
                     f" the thread {other.thread.name!r} has an open transaction that has written."
                 )
-            self._free.wait(left)
-
-    def _writer_elsewhere(self, transaction: InnerTransaction) -> InnerTransaction | None:
-        self.settle()
-        others = (one for one in self._stack if one.thread is not transaction.thread)
-        return next((other for other in others if other.writes), None)
-
-    def _recover(self, transaction: InnerTransaction) -> None:
-        """Undo a transaction that has failed but is still open, so that another can go on."""
-        failed = self._last
-        if failed is None or failed is transaction or not self.has_failed(failed):
-            return
-        if failed.nested or failed.covers or self._stack[-1] is not failed:
-            raise refusal("A transaction has failed and is still open, while another goes on.")
-        self._run(f"ROLLBACK TO {failed.savepoint}")
-        self._give_up_place(failed)
-        failed.aborted = True
-
-    def has_failed(self, transaction: InnerTransaction) -> bool:
-        """Whether the last statement was its, and has failed."""
-        return self._last is transaction and self._status is _IN_ERROR
-
-    @property
-    def _status(self) -> pq.TransactionStatus:
-        return pq.TransactionStatus(self.shared.pgconn.transaction_status)
-
-    def _anchor(self, transaction: InnerTransaction) -> None:
-        """Have a transaction's own savepoint set, above those of all that have written before."""
-        commands = self._set_readers_aside(transaction)
-        if transaction.savepoint:
-            self._spare = ""
-        else:
-            commands += self._set_savepoint(transaction)
-        self._run(*commands)
-
-    def _set_readers_aside(self, transaction: InnerTransaction) -> list[str]:
-        """Take the places of those above that have only read. They get others when they go on."""
-        commands: list[str] = []
-        while self._stack and self._stack[-1] is not transaction and not self._stack[-1].writes:
-            reader = self._stack[-1]
-            if reader.unclean and not reader.declares:
-                commands.append(f"ROLLBACK TO {reader.savepoint}")
-            self._give_up_place(reader)
-            if reader.declares:
-                # Its cursors would go with its savepoint.
-                self._spare = ""
-        return commands
-
-    def _give_up_place(self, transaction: InnerTransaction) -> None:
-        """Leave a savepoint behind in which nothing was done."""
-        self._stack.remove(transaction)
-        self._spare, transaction.savepoint = transaction.savepoint, ""
-        transaction.writes = False
-
-    def _set_savepoint(self, transaction: InnerTransaction) -> list[str]:
-        commands = [] if self._begun else ["BEGIN"]
-        self._begun = True
-        transaction.savepoint, self._spare = self._spare, ""
-        if not transaction.savepoint:
-            transaction.savepoint = self._next_name()
-            commands.append(f"SAVEPOINT {transaction.savepoint}")
-        if transaction.read_only:
-            commands.append("SET TRANSACTION READ ONLY")
-            transaction.unclean = True
-        elif transaction.automatic and self._around.deferrable:
-            # Checked at the end of the statement, which is that of the transaction.
-            commands.append("SET CONSTRAINTS ALL IMMEDIATE")
-            transaction.unclean = True
-        self._stack.append(transaction)
-        return commands
-
-    def _next_name(self) -> str:
-        self._count += 1
-        return f"testbed_{self._count}"
-
-    # Ends
-
-    def end(self, transaction: InnerTransaction, *, commit: bool) -> None:
-        """End a transaction.
-
-        :raises psycopg.Error: a constraint that was deferred does not hold; it is rolled back.
-        :raises IsolationError: another one, begun later, has written and is still open.
-        """
-        if transaction not in self._open:
-            self._end_late(transaction, commit)
-            return
-        self._open.discard(transaction)
-        if transaction.savepoint and (commit or self._is_whole):
+            self._ended.wait(left)
             self.check()
-            self._end(transaction, commit and not self.has_failed(transaction))
-        if self._last is transaction:
-            self._last = None
-        self._free.notify_all()
+            self._report()
 
-    def _end_late(self, transaction: InnerTransaction, commit: bool) -> None:
-        if commit and transaction.over:
-            self._check_over(transaction)
+    def _writer_besides(self, transaction: ApplicationTransaction) -> ApplicationTransaction | None:
+        self._perform(self._savepoints.settle())
+        return next(self._savepoints.writers_of_other_threads(transaction.thread), None)
 
-    def _end(self, transaction: InnerTransaction, commit: bool) -> None:
-        if self._last is not transaction:
-            self._recover(transaction)
-        if not transaction.writes:
-            if transaction.unclean or self.has_failed(transaction):
-                self._run(f"ROLLBACK TO {transaction.savepoint}")
-            self._give_up_place(transaction)
-            return
-        self._run(*self._set_readers_aside(transaction))
-        if self._stack[-1] is not transaction:
-            self._lose(
-                "Two transactions have both written, and the one that began first ended first.",
-                at_once=commit,
-            )
-        elif commit:
-            self._release(transaction)
-        else:
-            self._roll_back(transaction)
+    def end(self, transaction: ApplicationTransaction | None, *, commit: bool) -> None:
+        """End a transaction, and a statement before that was a transaction of its own.
 
-    def _release(self, transaction: InnerTransaction) -> None:
-        if self._changed_schema and not transaction.automatic:
-            self._around = Surroundings.of(self.connection)
-        commands = [*self._checks(transaction), *self._restored(transaction)]
-        commands.append(f"RELEASE {transaction.savepoint}")
-        # Most often another transaction follows: one round trip does for both.
-        spare = self._next_name()
+        :param transaction: ``None`` if it has not begun.
+        :raises Exception: an error of the driver: a deferred constraint is violated. The
+            transaction is rolled back.
+        :raises IsolationError: a transaction that has written later is still open.
+        """
         try:
-            self._run(*commands, f"SAVEPOINT {spare}")
-        except psycopg.Error:
-            # As the server would have done.
-            self._roll_back(transaction)
-            raise
-        self._stack.pop()
-        self._spare = spare
-        for below in self._stack:
-            below.covers = True
+            if commit or self._is_whole:
+                self._settle()
+                if transaction is not None:
+                    self._end(transaction, commit)
+            elif transaction is not None:
+                self._savepoints.abandon(transaction)
+        finally:
+            self._ended.notify_all()
 
-    def _checks(self, transaction: InnerTransaction) -> Iterator[str]:
-        """Check what was deferred, and defer again what is deferred from the start.
+    def _settle(self) -> None:
+        if self._is_whole:
+            self._report()
+            self._perform(self._savepoints.settle())
 
-        https://www.postgresql.org/docs/current/sql-set-constraints.html
-        """
-        if self._around.deferrable:
-            if not transaction.automatic:
-                yield "SET CONSTRAINTS ALL IMMEDIATE"
-            if self._around.deferred:
-                yield f"SET CONSTRAINTS {', '.join(self._around.deferred)} DEFERRED"
-
-    def _restored(self, transaction: InnerTransaction) -> Iterator[str]:
-        """Undo what was set for the transaction alone: a savepoint's end does not."""
-        for name, value in transaction.settings.items():
-            yield f"SELECT set_config({_literal(name)}, {_literal(value)}, true)"
-
-    def _roll_back(self, transaction: InnerTransaction) -> None:
-        if transaction.covers:
-            self._lose(
-                "A transaction was rolled back in which another one had committed.", at_once=False
-            )
+    def _end(self, transaction: ApplicationTransaction, commit: bool) -> None:
+        if transaction.savepoint:
+            self.check()
+        if not commit:
+            self._perform(self._savepoints.roll_back(transaction))
+            if self._changed_schema:
+                self.underlying.forget_prepared()
             return
-        self._run(f"ROLLBACK TO {transaction.savepoint}")
-        self._give_up_place(transaction)
-        if self._changed_schema:
-            # As psycopg does: what comes by the same name may be something else.
-            self.shared._prepared.clear()
-
-    def _lose(self, what: str, *, at_once: bool) -> None:
-        """Give the test up: what follows would not be what the application has done.
-
-        A rollback does not say so itself, since the last one of a test is of no consequence.
-        """
-        self._lost = what
-        if at_once:
-            raise refusal(what)
-
-    def remember_setting(self, transaction: InnerTransaction, name: str) -> None:
-        """Note the value of a setting that is about to be set for a transaction alone."""
-        if name in transaction.settings or self.has_failed(transaction):
-            return
-        result = self._run(f"SELECT current_setting({_literal(name)}, true)")
-        value = result.get_value(0, 0) if result is not None else None
-        # One with a dot comes into being when it is set; any other that is not there is an error.
-        if value is not None or "." in name:
-            transaction.settings[name] = (value or b"").decode()
-
-    def _run(self, *commands: str) -> pq.abc.PGresult | None:
-        """Send commands in one round trip."""
-        if not commands:
-            return None
-        pgconn = self.connection.pgconn
-        if pgconn.transaction_status == _ACTIVE:
-            raise refusal("Two connections are used at the same time, one in the midst of a COPY.")
-        result = pgconn.exec_("; ".join(commands).encode())
-        if result.status not in (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK):
-            raise errors.error_from_result(result)
-        return result
+        if self._changed_schema and transaction.state is State.WRITER:
+            # Its own new constraints are checked, too.
+            self._savepoints.catalog = Catalog.read(self.underlying.query)
+        self._perform(self._savepoints.commit(transaction))
 
     # The end of the test
 
     @property
     def begun(self) -> bool:
-        """Whether anything was done in it."""
-        return self._begun
+        """Whether a test has sent a statement that has not been rolled back yet."""
+        return self._savepoints.begun
 
     @contextmanager
-    def looked_into(self) -> Iterator[psycopg.Connection[Any]]:
-        """The connection, for somebody who wants to see what the test has written."""
+    def looked_into(self) -> Iterator[Underlying]:
+        """Lend the underlying connection, which sees what the test has written."""
         with self._interrupting():
-            if self._status is _IN_ERROR:
-                self._run(f"ROLLBACK TO {self._stack[-1].savepoint}")
-            yield self.connection
+            self._report()
+            self._perform(self._savepoints.looked_into())
+            yield self.underlying
 
     def roll_back_all(self) -> int | None:
-        """Undo all that was done in a test, and be ready for the next.
+        """Roll back everything that the test has done, and be ready for the next test.
 
-        :returns: the first transaction of the server's that is later; ``None`` if there was
-            nothing to undo.
+        :returns: the first transaction id of the server that is later than the test; ``None`` if
+            the test has sent nothing.
         :raises IsolationError: a thread still has an open transaction that has written.
         """
         if os.getpid() != self._pid:
             return None
         with self._interrupting():
-            self._free.wait_for(lambda: not self._left(), GRACE)
+            self._ended.wait_for(lambda: not self._left(), GRACE)
             left = self._left()
-            for transaction in self._open:
-                transaction.over = True
-            end = self._roll_back_outer()
+            end = self._roll_back()
         if left:
             raise refusal(
                 f"The thread {left[0].thread.name!r} still has an open transaction at the end of"
@@ -390,18 +280,17 @@ class OuterTransaction:
             )
         return end
 
-    def _left(self) -> list[InnerTransaction]:
-        """Those that have written and belong to a thread that goes on."""
-        here = threading.current_thread()
-        others = (one for one in self._stack if one.writes and one.thread is not here)
+    def _left(self) -> list[ApplicationTransaction]:
+        """Return those that have written and belong to a thread that still runs."""
+        others = self._savepoints.writers_of_other_threads(threading.current_thread())
         return [other for other in others if other.thread.is_alive()]
 
     @contextmanager
     def _interrupting(self) -> Iterator[None]:
-        """Take the lock, from a statement that still runs, too."""
+        """Hold the lock. A statement that another thread still runs is cancelled."""
         if not self.lock.acquire(timeout=GRACE):
-            if self._connection is not None:
-                self._connection.cancel()
+            if self._underlying is not None:
+                self._underlying.cancel()
             if not self.lock.acquire(timeout=GRACE):
                 raise refusal("A statement still runs in a thread at the end of its test.")
         try:
@@ -409,28 +298,24 @@ class OuterTransaction:
         finally:
             self.lock.release()
 
-    def _roll_back_outer(self) -> int | None:
-        connection, begun = self._connection, self._begun
-        self._stack.clear()
-        self._open.clear()
-        self._last, self._spare, self._lost, self._begun = None, "", "", False
-        self._changed_schema = False
-        worn, self._worn = self._worn, False
-        self._free.notify_all()
-        if connection is None or connection.closed or not begun:
+    def _roll_back(self) -> int | None:
+        underlying, begun = self._underlying, self._savepoints.begun
+        used_up, self._used_up, self._changed_schema = self._used_up, False, False
+        self._savepoints.reset()
+        self._ended.notify_all()
+        if underlying is None or underlying.closed or not begun:
             return None
-        result = connection.pgconn.exec_(_ROLLBACK)
-        if worn:
-            # What the server has prepared, and what was learnt, may not fit any more.
+        try:
+            end = int(underlying.send(_ROLLBACK) or 0)
+        except underlying.error:
+            end = 0  # the connection is lost, and so is what the test has done
+        if used_up:
+            # What the server has prepared, and what is known of its catalog, may be outdated.
             self.close()
-        return int(result.get_value(0, 0) or 0)
+        return end
 
     def close(self) -> None:
-        """Give the connection back."""
-        if self._connection is not None and os.getpid() == self._pid:
-            self._connection.close()
-        self._connection = None
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+        """Disconnect from the server, if this process has connected."""
+        if self._underlying is not None and os.getpid() == self._pid:
+            self._underlying.close()
+        self._underlying = None

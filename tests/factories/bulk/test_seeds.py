@@ -17,10 +17,15 @@ from faker.generator import random as faker_random
 
 from flask_testbed.factories import Ago, Token
 from flask_testbed.factories.bulk import children, create
-from flask_testbed.factories.bulk.chunks import chunk
-from flask_testbed.factories.bulk.chunks.chunk import Plan
-from flask_testbed.factories.bulk.nodes import drawn as nodes
+from flask_testbed.factories.bulk.chunks.chunk import Chunk
+from flask_testbed.factories.bulk.chunks.compiled import CompiledFactory
 from flask_testbed.factories.bulk.nodes import pooled
+from flask_testbed.factories.bulk.nodes.drawn import (
+    MomentsAgo,
+    RandomIntegers,
+    RandomTokens,
+    RandomUuids,
+)
 from flask_testbed.randomness import drawing_from, frozen, generator, reseed
 from tests.support.bulk_toys import (
     Cargo,
@@ -75,8 +80,8 @@ def clear() -> None:
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a few rows are several chunks, and pick from pools."""
-    for module in (chunk, create, children):
-        monkeypatch.setattr(module, "CHUNK", 8, raising=True)
+    for module in (create, children):
+        monkeypatch.setattr(module, "CHUNK", 8)
     monkeypatch.setattr(pooled, "POOL", 5)
 
 
@@ -144,19 +149,18 @@ HASHED = """
 import sys
 from tests.support.bulk_toys import *
 from flask_testbed.factories import reseed
-from flask_testbed.factories.bulk.maker import Run
-import factory
+from flask_testbed.factories.bulk.maker import Maker
 from flask_testbed.factories.bulk.chunks.chunk import Chunk
+from flask_testbed.factories.bulk.chunks.compiled import CompiledFactory
 from factory.builder import parse_declarations
 
 reseed("a")
-run = Run(None, BaseFactory)
+maker = Maker(None, BaseFactory)
 pre, post = parse_declarations(
     {}, CargoFactory._meta.pre_declarations, CargoFactory._meta.post_declarations
 )
-from flask_testbed.factories.bulk.chunks.chunk import Plan
-plan = Plan(CargoFactory, run.seed, pre, {}, run._compiler)
-rows = Chunk(plan, range(50), "0", range(50))
+compiled = CompiledFactory(CargoFactory, maker.seed, pre, {}, maker.compiler)
+rows = Chunk(compiled, range(50), "0", range(50))
 print([list(rows.column(name)) for name in pre])
 """
 
@@ -183,14 +187,14 @@ def unused(*_: Any) -> Any:
 
 def test_the_streams_are_those_of_every_python() -> None:
     """What one machine has made, all must make: a change here changes everybody's data sets."""
-    plan = Plan(None, "bulk/7/Factory", DeclarationSet(), {}, unused)
-    rows = chunk.Chunk(plan, range(2), "0", range(2))
+    compiled = CompiledFactory(None, "bulk/7/Factory", DeclarationSet(), {}, unused)
+    rows = Chunk(compiled, range(2), "0", range(2))
     with frozen(datetime(2026, 4, 1, tzinfo=UTC)):
         drawn = [
-            [str(key) for key in nodes.RandomUuids("id").fill(rows)],
-            list(nodes.RandomTokens("t", Token()).fill(rows)),
-            [f"{at:%d %H:%M:%S}" for at in nodes.MomentsAgo("a", AGO).fill(rows)],
-            list(nodes.RandomIntegers("n", FuzzyInteger(1, 10**6)).fill(rows)),
+            [str(key) for key in RandomUuids("id").fill(rows)],
+            list(RandomTokens("t", Token()).fill(rows)),
+            [f"{at:%d %H:%M:%S}" for at in MomentsAgo("a", AGO).fill(rows)],
+            list(RandomIntegers("n", FuzzyInteger(1, 10**6)).fill(rows)),
             list(pooled.Choices("c", FuzzyChoice("abcdefghij")).fill(rows)),
         ]
     assert drawn == [

@@ -354,8 +354,8 @@ def large(engine: Engine) -> list[str]:
     with engine.connect() as connection:
         found = connection.execute(
             sa.text(
-                "SELECT name FROM flask_testbed.filled WHERE noted AND name <> 'public.country'"
-                " ORDER BY 1"
+                "SELECT name FROM flask_testbed.restored_table"
+                " WHERE watched AND name <> 'public.country' ORDER BY 1"
             )
         )
         return list(found.scalars())

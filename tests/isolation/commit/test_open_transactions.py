@@ -24,6 +24,7 @@ from flask_testbed.application.target import target_of
 from flask_testbed.embedded.server import EmbeddedServer
 from flask_testbed.errors import IsolationError
 from flask_testbed.isolation.commit import reset as isolation
+from flask_testbed.isolation.commit.install import install
 from flask_testbed.postgres.cluster import Cluster
 from flask_testbed.postgres.connecting import connect_parameters
 from flask_testbed.sandbox.sandbox import Sandbox
@@ -37,12 +38,12 @@ PACKAGE = Path(isolation.__file__).parent
 #: statement of PL/pgSQL or of SQL.
 EFFECTS = (
     "pg_terminate_backend|pg_cancel_backend|setval|nextval|lo_unlink|lo_create|set_config"
-    r"|pg_(?:try_)?advisory_\w+|flask_testbed\.(?:note_writes|stop_noting|choose_copy|truncate_all"
-    r"|refill|refill_checked|own_doing|note_restored|forget_touches|keep_tables|keep_sequences)"
+    r"|pg_(?:try_)?advisory_\w+|flask_testbed\.(?:watch_writes|unwatch_writes|truncate_tables"
+    r"|(?:empty|restore|reset|choose|copy|note|forget|remember|begin|create|undo)_\w+)"
 )
 _END = r"\b(?:THEN|PERFORM|SELECT|RETURN|LOOP|EXECUTE|UPDATE|SET)\b"
 CONDITION = re.compile(
-    rf"\b(?:WHERE|ON|HAVING|AND|OR|NOT)\b(?:(?!{_END})[^;]){{0,80}}?\b(?:{EFFECTS})\("
+    rf"\b(?:WHERE|ON|HAVING|AND|OR(?! REPLACE)|NOT)\b(?:(?!{_END})[^;]){{0,80}}?\b(?:{EFFECTS})\("
 )
 
 
@@ -180,7 +181,7 @@ def test_a_reset_whose_connection_is_ended_again_and_again_is_one_sentence(
     with monkeypatch.context() as patch:
         ended = _end_at(patch, sandbox.url(), "flask_testbed.reset()", 1000)
         with pytest.raises(
-            IsolationError, match=r"was ended 5 times in a row \(.+\)\. Let"
+            IsolationError, match=r"was terminated 5 times in a row \(.+\)\. Let"
         ) as said:
             sandbox.reset()
 
@@ -219,7 +220,7 @@ def test_a_transaction_of_a_role_that_may_not_be_ended_is_one_sentence(
         with closing(psycopg.connect(stock.url(sandbox.url().database or "", "boss"))) as left:
             left.execute("SELECT 'of the boss'")
 
-            with pytest.raises(IsolationError, match="'maker' may not end") as said:
+            with pytest.raises(IsolationError, match="'maker' may not terminate") as said:
                 sandbox.reset()
 
             assert "of the boss" in str(said.value)
@@ -244,7 +245,7 @@ def test_no_condition_calls_a_function_with_an_effect(path: Path) -> None:
     "condition",
     [
         "WHERE pid = ANY (%s) AND xact_start IS NOT NULL AND pg_terminate_backend(pid)",
-        "WHERE NOT (notes_all AND flask_testbed.note_writes(oid, name))",
+        "WHERE NOT (notes_all AND flask_testbed.watch_writes(oid, name))",
         "JOIN b ON setval(b.oid, 1) = 1",
     ],
 )
@@ -260,12 +261,12 @@ def test_many_tables_still_have_their_writes_noted(stock: Stock) -> None:
         add_tables(session)
     engine.dispose()
     with stock.connect("noted") as connection:
-        isolation.install(connection)
+        install(connection)
 
     noted = stock.rows(
         "SELECT tgrelid::regclass::text FROM pg_trigger WHERE NOT tgisinternal", "noted"
     )
-    body = stock.rows("SELECT prosrc FROM pg_proc WHERE proname = 'put_back'", "noted")[0]
+    body = stock.rows("SELECT prosrc FROM pg_proc WHERE proname = 'empty_tables'", "noted")[0]
     assert len(noted) == 60  # all but what is a partition, has some or inherits
     assert "ONLY public.annex" in body
     assert "ONLY public.shelf_low" in body

@@ -62,7 +62,7 @@ class Bare:
 
     def _make(self, template: str) -> str:
         name = _PREFIX + secrets.token_hex(6)
-        self.cluster.try_lock(name)
+        self.cluster.locks.try_lock(name)
         statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
             sql.Identifier(name), sql.Identifier(template)
         )
@@ -73,7 +73,7 @@ class Bare:
 
     def _drop(self, name: str) -> None:
         self.cluster.drop(name)
-        self.cluster.unlock(name)
+        self.cluster.locks.unlock(name)
 
     @contextmanager
     def _app(self, name: str) -> Iterator[Flask]:

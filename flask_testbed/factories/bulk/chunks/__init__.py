@@ -1,4 +1,5 @@
-"""Some thousand rows that are evaluated together: the unit of all work in bulk.
+"""Some thousand rows that are evaluated together: the unit of work of bulk creation.
 
-Begin with :mod:`.chunk`; :mod:`.values` has the representations of a column.
+Imports nothing else of :mod:`..bulk`. Begin with :mod:`.chunk`; :mod:`.values` has the
+representations of a column.
 """

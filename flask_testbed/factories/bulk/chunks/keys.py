@@ -7,22 +7,30 @@ from array import array
 from collections.abc import Iterable, Sequence
 from typing import Any, overload
 
+from sqlalchemy.orm import Mapper
+
 from .values import Uuids, Values
 
 
+def key_attributes(mapper: Mapper[Any]) -> list[str]:
+    """Return the attributes that a model has for its primary key."""
+    return [mapper.get_property_by_column(column).key for column in mapper.primary_key]
+
+
 class Keys(Sequence[Any]):
-    """The primary keys of rows, in the order in which they were made; tuples if they are composite.
+    """The primary keys of rows, in the order of the rows. Composite keys are tuples.
 
     A million of them take 16 MB if they are UUIDs, 8 MB if they are integers.
     """
 
     def __init__(self, model: type) -> None:
         self.model = model
-        """What the rows are."""
+        """The model of the rows."""
+
         self._store: bytearray | array[int] | list[Any] = []
 
     def extend(self, keys: Values | Iterable[Any]) -> None:
-        """Append keys, in the most compact form that holds them all."""
+        """Append keys, and store all in the most compact form that can represent them."""
         if isinstance(keys, Uuids):
             self._extend_bytes(keys.data)
             return

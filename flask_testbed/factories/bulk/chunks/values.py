@@ -1,6 +1,6 @@
 """The values of one column for one chunk of rows, in whichever form is cheapest to make and send.
 
-Python objects are made of them only where somebody reads them.
+Python objects are created only for values that are read.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
+from random import Random
 from typing import Any, Final
 
-#: PostgreSQL counts the time from here, in microseconds.
+#: PostgreSQL stores a moment as the number of microseconds since this one.
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
-#: How many different values are drawn of what is costly to draw; further rows pick among them.
+#: Number of different values that are drawn where drawing is slow; other rows pick among them.
 POOL = 2048
 
 
@@ -28,19 +29,20 @@ class Missing:
         return "MISSING"
 
 
-#: What a column holds for which a row has no value: its default is used, or null.
+#: Marks a row that has no value for a column. The column gets its default, or null.
 MISSING: Final = Missing()
 
 
 @dataclass(frozen=True, eq=False)
 class Encoder:
-    """How values of a column are sent."""
+    """How the values of a column are encoded for COPY."""
 
     encode: Callable[[Any], bytes]
-    """Gives what COPY expects of a value: its length in four bytes, and then the value."""
+    """Returns a value as COPY expects it: its length in four bytes, then its data."""
 
     plain: str = ""
-    """The server's function that reads it, such as ``uuid_recv``, if the model adds nothing."""
+    """Name of the function with which the server reads a value, such as ``uuid_recv``; empty if
+    the model's type processes values before they are sent."""
 
 
 class Values(ABC):
@@ -56,24 +58,24 @@ class Values(ABC):
         return iter([self[at] for at in range(len(self))])
 
     def take(self, positions: Sequence[int]) -> Values:
-        """Those at some positions, in that order."""
+        """Return the values at some positions, in that order."""
         return Listed([self[at] for at in positions])
 
     def mapped(self, function: Callable[[Any], Any]) -> Values:
-        """What ``function`` makes of each; called once for values that are known to be equal."""
+        """Apply a function to each value; it is called once for values known to be equal."""
         return Listed([function(value) for value in self])
 
-    def part(self, name: str) -> Values:
-        """An attribute of each; None of None."""
-        return self.mapped(Part(name))
+    def attribute(self, name: str) -> Values:
+        """Return an attribute of each value; it is None where the value is."""
+        return self.mapped(AttributeReader(name))
 
     def encoded(self, encoder: Encoder) -> list[bytes] | bytes:
-        """What COPY expects: for each, or once if all are the same."""
+        """Return each value as COPY expects it, or a single one if all are the same."""
         return list(map(encoder.encode, self))
 
 
-class Part:
-    """Reads an attribute; of nothing, there is none. Two of one name are equal to a pool."""
+class AttributeReader:
+    """Reads an attribute. Readers of one name are equal, so that a pool reads it once."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -83,7 +85,7 @@ class Part:
         return value if value is None or value is MISSING else self._read(value)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Part) and other.name == self.name
+        return isinstance(other, AttributeReader) and other.name == self.name
 
     def __hash__(self) -> int:
         return hash(self.name)
@@ -129,30 +131,37 @@ class Listed(Values):
 
 
 class Pool:
-    """Values among which rows pick, and what was made of each of them. It may still grow."""
+    """Values among which rows pick, with the results of functions of them. It can grow."""
 
     def __init__(self, entries: list[Any], *, drawn: bool = False) -> None:
         self.entries = entries
         self.drawn = drawn
-        """Whether the values were generated, so that repeating them is nobody's wish."""
+        """Whether the values were generated, as opposed to given by the caller."""
+
         self._mapped: dict[Any, Pool] = {}
         self._encoded: dict[Encoder, list[bytes]] = {}
 
     def mapped(self, function: Callable[[Any], Any]) -> Pool:
-        """What ``function`` makes of each entry, called once for each."""
+        """Return a pool of what ``function`` returns for each entry; it is called once for each."""
         made = self._mapped.setdefault(function, Pool([], drawn=self.drawn))
         made.entries.extend(map(function, self.entries[len(made.entries) :]))
         return made
 
     def encoded(self, encoder: Encoder) -> list[bytes]:
-        """Each entry, as COPY expects it."""
+        """Return each entry as COPY expects it."""
         made = self._encoded.setdefault(encoder, [])
         made.extend(map(encoder.encode, self.entries[len(made) :]))
         return made
 
 
+def picks(random: Random, count: int, size: int) -> list[int]:
+    """Draw ``size`` positions in a pool of ``count`` entries."""
+    draw = random.random
+    return [int(draw() * count) for _ in range(size)]
+
+
 class Picked(Values):
-    """For each row, an entry of a pool."""
+    """An entry of a pool for each row."""
 
     def __init__(self, pool: Pool, picks: list[int]) -> None:
         self.pool = pool
@@ -202,7 +211,7 @@ class Moments(Values):
 
 
 class Uuids(Values):
-    """UUIDs, of 16 bytes each."""
+    """UUIDs, 16 bytes for each row."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data
@@ -221,7 +230,7 @@ class Uuids(Values):
 
 
 class Merged(Values):
-    """The values of several parts of the rows."""
+    """Values that were evaluated separately for parts of the rows."""
 
     def __init__(self, size: int, parts: list[tuple[Sequence[int], Values]]) -> None:
         self.parts = parts

@@ -1,4 +1,4 @@
-"""Writing rows: as few COPY statements as will do, and a sentence where the server refuses one."""
+"""Writing chunks with as few COPY statements as possible."""
 
 from __future__ import annotations
 
@@ -8,33 +8,44 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import psycopg
+
 from ....errors import BulkError
 from ..chunks.values import MISSING, Merged, Picked, Same, Values
 from .storage import StoredChunk, absent_of
-from .table import refusal, rows_of
+from .table import refused, rows_of
 
-#: What an encoder raises if a value is not of the column's type. The server may still take it.
-_UNFIT = (TypeError, ValueError, AttributeError, OverflowError, struct.error)
+#: Errors of an encoder if a value is not of the column's type. The server may still accept the
+#: value as text.
+_NOT_ENCODABLE = (
+    TypeError,
+    ValueError,
+    AttributeError,
+    OverflowError,
+    struct.error,
+    psycopg.DataError,
+)
 
 
 @dataclass
 class Batch:
-    """Rows of a chunk that have values for the same columns."""
+    """The rows of a chunk that have values for the same columns."""
 
     chunk: StoredChunk
     columns: dict[str, Values]
-    """By attribute."""
+    """The values, by attribute."""
 
     rows: Sequence[int]
+    """The numbers of the rows in the call."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The columns of the table."""
+        """The names of the columns."""
         sources = self.chunk.storage.sources
         return tuple(sources[key].column.name for key in self.columns)
 
     def encoded(self) -> bytes | None:
-        """The rows in binary; None if a value or a type cannot be said in it."""
+        """Return the rows in the binary format, or None if a value cannot be encoded in it."""
         fields = []
         for key, values in self.columns.items():
             encode = self.chunk.storage.encoders[key]
@@ -42,13 +53,13 @@ class Batch:
                 return None
             try:
                 fields.append(values.encoded(encode))
-            except _UNFIT:
+            except _NOT_ENCODABLE:
                 return None
         return rows_of(fields, len(self.rows))
 
     def processed(self) -> Iterable[tuple[Any, ...]]:
-        """The rows as psycopg wants them."""
-        dialect = self.chunk.storage.target.dialect
+        """Return the rows as values for psycopg."""
+        dialect = self.chunk.storage.table.dialect
         processed = []
         for key, values in self.columns.items():
             kind = self.chunk.storage.sources[key].column.type
@@ -59,15 +70,15 @@ class Batch:
 
 
 def write(chunks: Sequence[StoredChunk]) -> None:
-    """Write chunks of one table, together: their rows may refer to each other.
+    """Write chunks of one table together, since their rows may refer to each other.
 
-    It takes one COPY, or as many as there are ways of leaving values to the server.
+    Rows that leave the same columns to the server's defaults share a COPY.
 
     :raises BulkError: the values of a unique column would repeat; the server refuses a row.
     """
     groups: dict[tuple[str, ...], list[Batch]] = {}
     for chunk in chunks:
-        _refuse_what_repeats(chunk)
+        _check_unique(chunk)
         for batch in _batches(chunk):
             groups.setdefault(batch.names, []).append(batch)
     for names, batches in groups.items():
@@ -75,23 +86,23 @@ def write(chunks: Sequence[StoredChunk]) -> None:
 
 
 def _copy(names: Sequence[str], batches: list[Batch]) -> None:
-    target, factory = batches[0].chunk.storage.target, batches[0].chunk.plan.factory
+    table, factory = batches[0].chunk.storage.table, batches[0].chunk.compiled.factory
     rows = [row for batch in batches for row in batch.rows]
     encoded = [batch.encoded() for batch in batches]
-    explain = partial(refusal, target, factory.__name__, rows)
+    explain = partial(refused, table, factory.__name__, rows)
     if None not in encoded:
-        target.copy(names, [data for data in encoded if data is not None], explain)
+        table.copy(names, [data for data in encoded if data is not None], explain)
     else:
         processed = (row for batch in batches for row in batch.processed())
-        target.copy_as_text(names, processed, explain)
+        table.copy_as_text(names, processed, explain)
 
 
 def _batches(chunk: StoredChunk) -> Iterator[Batch]:
-    """The rows of a chunk by what they leave to the server."""
+    """Group the rows of a chunk by the columns that they leave to the server's defaults."""
     storage = chunk.storage
     left: dict[str, Sequence[int]] = {}
     for key, source in storage.sources.items():
-        if not chunk.has_default(source) and storage.target.has_default(source.column.name):
+        if not chunk.has_default(source) and storage.table.has_default(source.column.name):
             evaluates_none = source.column.type.should_evaluate_none
             left[key] = absent_of(chunk.stored(key), evaluates_none)
     if all(len(absent) in (0, len(chunk)) for absent in left.values()):
@@ -110,26 +121,26 @@ def _batches(chunk: StoredChunk) -> Iterator[Batch]:
         yield Batch(chunk, columns, [chunk.rows[at] for at in positions])
 
 
-def _refuse_what_repeats(chunk: StoredChunk) -> None:
+def _check_unique(chunk: StoredChunk) -> None:
     for key in chunk.storage.unique:
-        why = _repetition(chunk.stored(key))
+        why = _why_repeated(chunk.stored(key))
         if why is not None:
             raise BulkError(
-                f"{chunk.plan.factory.__name__} cannot be made in bulk: {key!r} is unique,"
+                f"{chunk.compiled.factory.__name__} cannot be made in bulk: {key!r} is unique,"
                 f" and {why}. Declare it as a Sequence, a Token, a Uuid, or as a function"
                 " of one, or give the values in the call.",
-                table=chunk.storage.target.table.name,
+                table=chunk.storage.table.table.name,
                 column=chunk.storage.sources[key].column.name,
             )
 
 
-def _repetition(values: Values) -> str | None:
-    """Why values are not unique, if that is plain."""
+def _why_repeated(values: Values) -> str | None:
+    """Return why values cannot be unique, or None if that is not known."""
     if isinstance(values, Same) and len(values) > 1 and not absent_of(values, False):
         return f"every row would have the value {values.value!r}"
     if isinstance(values, Merged):
         parts = [part for _, part in values.parts]
-        return next(filter(None, map(_repetition, parts)), None)
+        return next(filter(None, map(_why_repeated, parts)), None)
     if isinstance(values, Picked) and values.pool.drawn:
         return "its values are drawn from few, which repeat"
     return None

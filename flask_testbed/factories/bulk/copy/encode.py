@@ -1,4 +1,4 @@
-"""How COPY in binary expects values, by the type that the server has for a column.
+"""Encoders for binary COPY, by the type that the server has for a column.
 
 https://www.postgresql.org/docs/current/sql-copy.html, "Binary Format".
 """
@@ -11,48 +11,44 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
-from decimal import Decimal
 from functools import partial
 from struct import Struct, pack
 from typing import Any
 
 import psycopg
 from psycopg.pq import Format
-from psycopg.types.json import _JsonWrapper
+from psycopg.types.json import Json, Jsonb
 from sqlalchemy import Dialect
 from sqlalchemy.types import TypeEngine
 
+from ...._compat import array_dumper
 from ..chunks.values import EPOCH, MICROSECOND, MISSING, Encoder
 
 NULL = b"\xff\xff\xff\xff"
 
-#: What one column's values may cost in memory for not having to be encoded twice.
-REMEMBERED = 4096
+#: Number of different documents of a column that are kept with their encoding.
+CACHED = 4096
 
 _NAIVE_EPOCH = EPOCH.replace(tzinfo=None)
 _EPOCH_DAY = EPOCH.toordinal()
-
-_NUMERIC = psycopg.adapters.get_dumper_by_oid(psycopg.adapters.types["numeric"].oid, Format.BINARY)(
-    Decimal
-)
 
 Encode = Callable[[Any], bytes]
 
 
 @dataclass(frozen=True)
 class ServerType:
-    """What the server says of a column's type."""
+    """The type of a column, as the server describes it."""
 
     oid: int
     receive: str
-    """The function that reads it in binary. That of the base type, if it is a domain."""
+    """The function that reads its binary format; that of the base type if it is a domain."""
 
     element: ServerType | None = None
-    """Of an array."""
+    """The type of the elements of an array."""
 
 
 def _fixed(form: str) -> Encode:
-    """Numbers, which are all as long."""
+    """Return the encoder of numbers that have a fixed size."""
     size = Struct(f">{form}").size
     return partial(Struct(f">i{form}").pack, size)
 
@@ -85,27 +81,19 @@ def _timestamp(value: datetime) -> bytes:
 
 def _date(value: date) -> bytes:
     if isinstance(value, datetime):
-        raise TypeError("a moment is no date")
+        raise TypeError(f"{value!r} is not a date")
     return _int4(value.toordinal() - _EPOCH_DAY)
-
-
-def _numeric(value: Any) -> bytes:
-    if isinstance(value, int):
-        value = Decimal(value)
-    if not isinstance(value, Decimal):
-        raise TypeError(f"{value!r} is no decimal")
-    return _dumped(value, _NUMERIC)
 
 
 def _boolean(value: Any) -> bytes:
     if not isinstance(value, bool):
-        raise TypeError(f"{value!r} is no boolean")
+        raise TypeError(f"{value!r} is not a boolean")
     return b"\0\0\0\1\1" if value else b"\0\0\0\1\0"
 
 
 def _json(value: Any, version: bytes = b"") -> bytes:
-    """JSON that SQLAlchemy has wrapped for psycopg, or text that is JSON already."""
-    if isinstance(value, _JsonWrapper):
+    """Encode a document that SQLAlchemy has wrapped for psycopg, or text that is JSON already."""
+    if isinstance(value, Json | Jsonb):
         value = (value.dumps or json.dumps)(value.obj)
     data = version + (value if isinstance(value, bytes) else value.encode())
     return pack(">i", len(data)) + data
@@ -122,7 +110,6 @@ _BY_RECEIVE: dict[str, Encode] = {
     "int8recv": _int8,
     "json_recv": _json,
     "jsonb_recv": partial(_json, version=b"\1"),
-    "numeric_recv": _numeric,
     "timestamp_recv": _timestamp,
     "timestamptz_recv": _timestamptz,
     "uuid_recv": _uuid,
@@ -133,9 +120,10 @@ _BY_RECEIVE: dict[str, Encode] = {
 
 
 def encoder(kind: TypeEngine[Any], server: ServerType, dialect: Dialect) -> Encoder | None:
-    """How values of a column are sent; None if only the server's text format can say them.
+    """Return the encoder of a column, or None if its type has no binary format here.
 
-    :param kind: the type that the model has for it; it may process values, or store null as JSON.
+    :param kind: the type of the column in the model, which may process values before they are
+        sent, or store None as JSON's null.
     """
     encode = _encode(server)
     if encode is None:
@@ -143,9 +131,9 @@ def encoder(kind: TypeEngine[Any], server: ServerType, dialect: Dialect) -> Enco
     process = kind.dialect_impl(dialect).bind_processor(dialect)
     plain = server.receive if process is None else ""
     if server.receive in ("json_recv", "jsonb_recv"):
-        encode = _remembering(_after(process, encode))
+        encode = _cached(_processed(process, encode))
     elif process is not None:
-        encode = _after(process, encode)
+        encode = _processed(process, encode)
     return Encoder(_nullable(encode, kind.should_evaluate_none), plain)
 
 
@@ -154,8 +142,7 @@ def _encode(server: ServerType) -> Encode | None:
     if known is not None:
         return known
     if server.element is not None:
-        element = _encode(server.element)
-        return element and partial(_array, element=element, oid=server.element.oid)
+        return _array(server.element)
     try:
         dumper = psycopg.adapters.get_dumper_by_oid(server.oid, Format.BINARY)
     except psycopg.ProgrammingError:
@@ -168,33 +155,23 @@ def _dumped(value: Any, dumper: Any) -> bytes:
     return pack(">i", len(data)) + data
 
 
-def _array(value: Any, element: Encode, oid: int) -> bytes:
-    """An array of one dimension or more, whose lists are of one length in each."""
-    sizes, flat = [], value
-    if not isinstance(value, list | tuple):
-        raise TypeError(f"{value!r} is no list")
-    while flat and isinstance(flat[0], list | tuple):
-        sizes.append(len(flat))
-        if len({len(part) for part in flat}) > 1:
-            raise ValueError("an array's rows are all as long")
-        flat = [item for part in flat for item in part]
-    sizes = [size // before for size, before in zip(sizes, [1, *sizes], strict=False)]
-    items = [NULL if item is None else element(item) for item in flat]
-    lengths = [*sizes, len(flat) // _product(sizes)] if flat else []
-    header = pack(">iiI", len(lengths), None in flat, oid)
-    data = header + b"".join(pack(">ii", length, 1) for length in lengths) + b"".join(items)
-    return pack(">i", len(data)) + data
+def _array(element: ServerType) -> Encode | None:
+    encode = _encode(element)
+    if encode is None:
+        return None
+    # psycopg prepends the length itself.
+    dumper = array_dumper(element.oid, lambda value: encode(value)[4:])
+
+    def array(value: Any) -> bytes:
+        if not isinstance(value, list):
+            raise TypeError(f"{value!r} is not a list")
+        return _dumped(value, dumper)
+
+    return array
 
 
-def _product(sizes: list[int]) -> int:
-    product = 1
-    for size in sizes:
-        product *= size
-    return product
-
-
-def _after(process: Callable[[Any], Any] | None, encode: Encode) -> Encode:
-    """What the model's type does to a value, and then the encoding."""
+def _processed(process: Callable[[Any], Any] | None, encode: Encode) -> Encode:
+    """Let the model's type process a value before it is encoded."""
     if process is None:
         return encode
 
@@ -214,21 +191,22 @@ def _nullable(encode: Encode, evaluates_none: bool) -> Encode:
     return nullable
 
 
-def _remembering(encode: Encode) -> Encode:
-    """Encode equal documents once, as long as there are not too many of them."""
+def _cached(encode: Encode) -> Encode:
+    """Encode equal documents once, as long as there are few of them."""
     known: dict[bytes, bytes] = {}
 
-    def remembered(value: Any) -> bytes:
+    def cached(value: Any) -> bytes:
         try:
-            # Version 2, since later ones write what is shared in another way than what is equal.
+            # Version 2: later versions write an object that occurs twice as a reference, so that
+            # equal documents would have different keys.
             key = marshal.dumps(value, 2)
         except ValueError:
             return encode(value)
         found = known.get(key)
         if found is None:
-            if len(known) >= REMEMBERED:
+            if len(known) >= CACHED:
                 known.clear()
             found = known[key] = encode(value)
         return found
 
-    return remembered
+    return cached

@@ -1,4 +1,4 @@
-"""From what is declared to what is stored: which column of the table gets which values."""
+"""Which column of the table gets which values: declarations, keys of parents, defaults."""
 
 from __future__ import annotations
 
@@ -12,44 +12,48 @@ from sqlalchemy.orm import Mapper, RelationshipDirection
 
 from ....randomness import drawing_from
 from ..chunks.chunk import Chunk
+from ..chunks.compiled import CompiledFactory
+from ..chunks.keys import key_attributes
 from ..chunks.values import MISSING, Encoder, Listed, Merged, Moments, Picked, Same, Uuids, Values
 from ..nodes.drawn import RandomUuids
 from .encode import encoder
-from .table import Target
+from .table import ServerTable
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where the values of a column come from."""
+class ColumnSource:
+    """The source of the values of a column."""
 
     column: sa.Column[Any]
     key: str
-    """The attribute that the model has for it."""
+    """The attribute of the model."""
 
     name: str | None = None
-    """The declaration of its values; None if there is none."""
+    """The declaration of the values, or None."""
 
     parent: str | None = None
-    """The declaration of the row that it refers to, by that row's attribute ``key_of_parent``."""
+    """The declaration of the parent that the column refers to, or None."""
 
     key_of_parent: str = ""
+    """The attribute of the parent that the column refers to."""
+
     value: Any = MISSING
-    """What all rows have, if nothing is declared."""
+    """The value of all rows if nothing is declared."""
 
 
 class Storage:
-    """What the rows of a plan are to their table."""
+    """How the rows of a compiled factory are stored in their table."""
 
-    def __init__(self, mapper: Mapper[Any], target: Target, names: Mapping[str, str]) -> None:
-        """:param names: the attributes that rows are made with, and how each is declared."""
+    def __init__(self, mapper: Mapper[Any], table: ServerTable, names: Mapping[str, str]) -> None:
+        """:param names: the declaration of each attribute that rows are made with."""
         self.mapper = mapper
-        self.target = target
+        self.table = table
         self.sources = {source.key: source for source in _sources(mapper, names)}
-        self.key = [mapper.get_property_by_column(column).key for column in mapper.primary_key]
+        self.key = key_attributes(mapper)
         self.unique = [key for key in self.sources if self._is_unique(self.sources[key].column)]
 
     def _is_unique(self, column: sa.Column[Any]) -> bool:
-        table = self.target.table
+        table = self.table.table
         sets: list[Any] = [self.mapper.primary_key]
         sets += [one.columns for one in table.constraints if isinstance(one, sa.UniqueConstraint)]
         sets += [
@@ -61,17 +65,17 @@ class Storage:
 
     @cached_property
     def encoders(self) -> dict[str, Encoder | None]:
-        """How the values of each attribute are sent."""
-        types = self.target.types
+        """The encoder of each attribute."""
+        types = self.table.types
         return {
-            key: encoder(source.column.type, types[source.column.name], self.target.dialect)
+            key: encoder(source.column.type, types[source.column.name], self.table.dialect)
             for key, source in self.sources.items()
         }
 
 
-def _sources(mapper: Mapper[Any], names: Mapping[str, str]) -> Iterable[Source]:
+def _sources(mapper: Mapper[Any], names: Mapping[str, str]) -> Iterable[ColumnSource]:
     parents = {
-        local: (names[relation.key], mapper_key(relation.mapper, remote))
+        local: (names[relation.key], relation.mapper.get_property_by_column(remote).key)
         for relation in mapper.relationships
         if relation.key in names and relation.direction is RelationshipDirection.MANYTOONE
         for local, remote in relation.local_remote_pairs or ()
@@ -82,31 +86,29 @@ def _sources(mapper: Mapper[Any], names: Mapping[str, str]) -> Iterable[Source]:
             continue
         if column in parents:
             parent, key_of_parent = parents[column]
-            yield Source(column, attribute.key, parent=parent, key_of_parent=key_of_parent)
+            yield ColumnSource(column, attribute.key, parent=parent, key_of_parent=key_of_parent)
         elif attribute.key in names:
-            yield Source(column, attribute.key, name=names[attribute.key])
+            yield ColumnSource(column, attribute.key, name=names[attribute.key])
         elif column is mapper.polymorphic_on:
-            yield Source(column, attribute.key, value=mapper.polymorphic_identity)
+            yield ColumnSource(column, attribute.key, value=mapper.polymorphic_identity)
         else:
-            yield Source(column, attribute.key)
-
-
-def mapper_key(mapper: Mapper[Any], column: Any) -> str:
-    """The attribute that a model has for a column."""
-    return str(mapper.get_property_by_column(column).key)
+            yield ColumnSource(column, attribute.key)
 
 
 class StoredChunk(Chunk):
-    """Rows that will be those of a table."""
+    """Rows that are written to a table."""
 
-    storage: Storage
+    def __init__(self, storage: Storage, compiled: CompiledFactory, *args: Any) -> None:
+        super().__init__(compiled, *args)
+        self.storage = storage
+        self._stored: dict[str, Values] = {}
 
     def column(self, name: str) -> Values:
         if name in self._columns:
             return self._columns[name]
         values = super().column(name)
-        # Rows of before are on their way meanwhile.
-        self.storage.target.wire.pump()
+        # Let the server read the rows of the chunk before in the meantime.
+        self.storage.table.connection.send()
         return values
 
     def stored(self, name: str) -> Values:
@@ -116,42 +118,38 @@ class StoredChunk(Chunk):
         return self._stored[name]
 
     def is_counted(self, name: str) -> bool:
-        """Whether the server gives a part of the key, and nobody else."""
+        """Return whether a part of the key is generated by the server alone."""
         source = self.storage.sources[name]
         declared = source.name or source.parent or source.column.default is not None
-        return not declared and self.storage.target.has_default(source.column.name)
+        return not declared and self.storage.table.has_default(source.column.name)
 
     def preset(self, name: str, values: Values) -> None:
-        """Take values for a column that are there already."""
+        """Set the values of a column."""
         self._stored[name] = values
 
-    @cached_property
-    def _stored(self) -> dict[str, Values]:
-        return {}
-
-    def unknown(self, name: str) -> Any:
+    def undeclared(self, name: str) -> Any:
         relation = self.storage.mapper.relationships.get(name)
         if relation is None:
-            return super().unknown(name)
-        # A new row is nobody's parent yet, and what is not declared refers to nobody.
+            return super().undeclared(name)
+        # A new row has no children, and a relationship that is not declared has no parent.
         return [] if relation.uselist else None
 
     def keys(self) -> Values:
-        """The primary keys."""
+        """Return the primary keys."""
         parts = [self.stored(key) for key in self.storage.key]
         return parts[0] if len(parts) == 1 else Listed(list(zip(*parts, strict=True)))
 
-    def _declared(self, source: Source) -> Values:
+    def _declared(self, source: ColumnSource) -> Values:
         if source.parent is not None:
-            return self.column(source.parent).part(source.key_of_parent)
+            return self.column(source.parent).attribute(source.key_of_parent)
         if source.name is not None:
             return self.column(source.name)
         return Same(source.value, len(self))
 
     # Defaults
 
-    def _with_defaults(self, source: Source, values: Values) -> Values:
-        """As the ORM does: whatever has no value, or None, gets the default of the model."""
+    def _with_defaults(self, source: ColumnSource, values: Values) -> Values:
+        """Replace missing values, and None, by the default of the model, as the ORM does."""
         if not self.has_default(source):
             return values
         absent = absent_of(values, source.column.type.should_evaluate_none)
@@ -160,25 +158,23 @@ class StoredChunk(Chunk):
         defaults = self._defaults(source, absent)
         if len(absent) == len(self):
             return defaults
-        gone = set(absent)
-        rest = [at for at in range(len(self)) if at not in gone]
-        return Merged(len(self), [(rest, values.take(rest)), (absent, defaults)])
+        absent_positions = set(absent)
+        present = [at for at in range(len(self)) if at not in absent_positions]
+        return Merged(len(self), [(present, values.take(present)), (absent, defaults)])
 
-    def has_default(self, source: Source) -> bool:
-        """Whether a value is made here, and not left to the server."""
+    def has_default(self, source: ColumnSource) -> bool:
+        """Return whether missing values are replaced here, and not left to the server."""
         default = source.column.default
         if default is not None and not isinstance(default, sa.Sequence):
             return True
-        # Others may refer to it, and it is what the call returns.
-        return source.key in self.storage.key and self.storage.target.has_default(
-            source.column.name
-        )
+        # Other rows may refer to the key, and the call returns it.
+        return source.key in self.storage.key and self.storage.table.has_default(source.column.name)
 
-    def _defaults(self, source: Source, positions: Sequence[int]) -> Values:
+    def _defaults(self, source: ColumnSource, positions: Sequence[int]) -> Values:
         default: Any = source.column.default
         size = len(positions)
         if default is None or isinstance(default, sa.Sequence):
-            return Listed(self.storage.target.defaults(source.column.name, size))
+            return Listed(self.storage.table.defaults(source.column.name, size))
         if not default.is_callable:
             return Same(default.arg, size)
         name = f"{source.key}.default"
@@ -190,20 +186,23 @@ class StoredChunk(Chunk):
 
 
 class _Parameters:
-    """What a default of the model gets that asks for the other values of its row."""
+    """The context that SQLAlchemy passes to a default function, for one row.
 
-    def __init__(self, chunk: StoredChunk, source: Source, at: int) -> None:
+    https://docs.sqlalchemy.org/en/20/core/defaults.html#context-sensitive-default-functions
+    """
+
+    def __init__(self, chunk: StoredChunk, source: ColumnSource, at: int) -> None:
         self._chunk = chunk
         self._source = source
         self._at = at
 
     def get_current_parameters(self, isolate_multiinsert_params: bool = True) -> dict[str, Any]:
-        """The values of the row, by column."""
+        """Return the other values of the row, by column."""
         return self.current_parameters
 
     @property
     def current_parameters(self) -> dict[str, Any]:
-        """The same."""
+        """The other values of the row, by column."""
         return {
             source.column.key: self._chunk.stored(source.key)[self._at]
             for source in self._chunk.storage.sources.values()
@@ -212,16 +211,19 @@ class _Parameters:
 
 
 def absent_of(values: Values, evaluates_none: bool) -> Sequence[int]:
-    """The rows that have no value."""
+    """Return the positions that have no value.
+
+    :param evaluates_none: whether None is a value of the column's type, such as JSON's null.
+    """
     if isinstance(values, Moments | Uuids):
         return ()
     if isinstance(values, Same):
-        return range(len(values)) if _places([values.value], evaluates_none) else ()
-    if isinstance(values, Picked) and not _places(values.pool.entries, evaluates_none):
+        return range(len(values)) if _absent([values.value], evaluates_none) else ()
+    if isinstance(values, Picked) and not _absent(values.pool.entries, evaluates_none):
         return ()
-    return _places(values, evaluates_none)
+    return _absent(values, evaluates_none)
 
 
-def _places(values: Iterable[Any], evaluates_none: bool) -> list[int]:
+def _absent(values: Iterable[Any], evaluates_none: bool) -> list[int]:
     absent = MISSING if evaluates_none else None
     return [at for at, value in enumerate(values) if value is absent or value is MISSING]

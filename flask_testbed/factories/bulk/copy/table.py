@@ -1,4 +1,4 @@
-"""One table of the database: what its columns are to the server, and COPY into it."""
+"""A table as the server knows it: the types and defaults of its columns, and COPY into it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from psycopg import sql
 from sqlalchemy import Table
 
 from ....errors import BulkError
+from .connection import CopyConnection, Explain
 from .encode import ServerType
-from .wire import Refusal, Wire
 
-#: A domain is read as its base type is, and a domain over a domain by a function of its own.
+#: The columns of a table: name, type and element type with their receive functions, and default.
+#: A domain is replaced by its base type. A domain over a domain is not resolved further: its
+#: receive function is ``domain_recv``.
 _COLUMNS = """
 SELECT a.attname, t.oid, t.typreceive::text, e.oid, e.typreceive::text,
        CASE WHEN a.attidentity <> '' THEN
@@ -31,50 +33,47 @@ WHERE a.attrelid = %(table)s::regclass AND a.attnum > 0 AND NOT a.attisdropped
 """
 
 
-class Target:
+class ServerTable:
     """A table in the transaction of a connection."""
 
-    def __init__(self, wire: Wire, table: Table) -> None:
-        self.wire = wire
+    def __init__(self, connection: CopyConnection, table: Table) -> None:
+        self.connection = connection
         self.table = table
-        self.dialect = wire.connection.dialect
+        self.dialect = connection.connection.dialect
         self.name = self.dialect.identifier_preparer.format_table(table)
         self.types: dict[str, ServerType] = {}
         self._defaults: dict[str, str] = {}
-        rows = wire.driver.execute(_COLUMNS, {"table": self.name}, binary=True).fetchall()
+        rows = connection.driver.execute(_COLUMNS, {"table": self.name}, binary=True).fetchall()
         for name, oid, receive, element, element_receive, default in rows:
-            inner = ServerType(element, _short(element_receive)) if element else None
-            self.types[name] = ServerType(oid, _short(receive), inner)
+            inner = ServerType(element, _unqualified(element_receive)) if element else None
+            self.types[name] = ServerType(oid, _unqualified(receive), inner)
             if default is not None:
                 self._defaults[name] = default
 
     def has_default(self, column: str) -> bool:
-        """Whether the server makes a value of its own for a column."""
+        """Return whether the server has a default for a column, or counts it."""
         return column in self._defaults
 
     def defaults(self, column: str, size: int) -> list[Any]:
-        """As many values as the server would give to new rows: identities, in one statement."""
+        """Return the default values of a column for new rows, evaluated in one statement."""
         statement = f"SELECT {self._defaults[column]} FROM generate_series(1, {size})"  # noqa: S608
-        return [row[0] for row in self.wire.driver.execute(statement, binary=True)]
+        return [row[0] for row in self.connection.driver.execute(statement, binary=True)]
 
-    def copy(self, columns: Sequence[str], rows: Iterable[bytes], refusal: Refusal) -> None:
-        """Write rows that are encoded.
-
-        :param refusal: what to raise, now or at the next use of the wire, if one is refused.
-        """
-        self.wire.copy(self._statement(columns, "BINARY"), rows, refusal)
+    def copy(self, columns: Sequence[str], rows: Iterable[bytes], explain: Explain) -> None:
+        """Write rows that are encoded in the binary format; see `CopyConnection.copy`."""
+        self.connection.copy(self._statement(columns, "BINARY"), rows, explain)
 
     def copy_as_text(
-        self, columns: Sequence[str], rows: Iterable[tuple[Any, ...]], refusal: Refusal
+        self, columns: Sequence[str], rows: Iterable[tuple[Any, ...]], explain: Explain
     ) -> None:
-        """Write rows as text, for the server to read as it would read a literal."""
+        """Write rows as text, which the server reads as it reads a literal."""
         statement = self._statement(columns, "TEXT")
         try:
-            with self.wire.driver.cursor() as cursor, cursor.copy(statement) as to:
+            with self.connection.driver.cursor() as cursor, cursor.copy(statement) as to:
                 for row in rows:
                     to.write_row(row)
         except psycopg.Error as error:
-            raise refusal(error) from error
+            raise explain(error) from error
 
     def _statement(self, columns: Sequence[str], form: str) -> sql.Composed:
         names = sql.SQL(", ").join(map(sql.Identifier, columns))
@@ -83,12 +82,12 @@ class Target:
         )
 
 
-def _short(name: str) -> str:
+def _unqualified(name: str) -> str:
     return name.rpartition(".")[2]
 
 
 def rows_of(fields: Sequence[list[bytes] | bytes], size: int) -> bytes:
-    """Rows of encoded fields, one after another; a field that all have in common comes once."""
+    """Return rows of encoded fields; a field that is the same in all rows is given once."""
     parts: list[Iterable[bytes]] = []
     same = pack(">h", len(fields))
     for field in fields:
@@ -104,10 +103,12 @@ def rows_of(fields: Sequence[list[bytes] | bytes], size: int) -> bytes:
     return b"".join(chain.from_iterable(zip(*parts, strict=True)))
 
 
-def refusal(target: Target, factory: str, rows: Sequence[int], error: psycopg.Error) -> BulkError:
-    """Say in a sentence which row the database has refused, and why.
+def refused(
+    table: ServerTable, factory: str, rows: Sequence[int], error: psycopg.Error
+) -> BulkError:
+    """Return an error that says which row the server has refused, and why.
 
-    :param rows: the numbers of the rows that are written, in their order.
+    :param rows: the numbers of the rows in the call, in the order in which they were sent.
     """
     diagnosis = error.diag
     place = re.search(r", line (\d+)(?:, column ([^:\n]+))?", diagnosis.context or "")
@@ -119,10 +120,10 @@ def refusal(target: Target, factory: str, rows: Sequence[int], error: psycopg.Er
     said = diagnosis.message_primary or str(error).strip()
     detail = f" ({diagnosis.message_detail.rstrip('.')})" if diagnosis.message_detail else ""
     return BulkError(
-        f"{which} of {factory} was refused by the {where} {target.table.name!r}: {said}{detail}."
+        f"{which} of {factory} was refused by the {where} {table.table.name!r}: {said}{detail}."
         " No row was kept: change the declaration, or give the value in the call.",
         row=row,
-        table=target.table.name,
+        table=table.table.name,
         column=column,
         constraint=diagnosis.constraint_name,
     )

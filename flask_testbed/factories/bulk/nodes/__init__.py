@@ -1,4 +1,4 @@
-"""One class for each way in which a declaration is evaluated for all rows of a chunk.
+"""The ways in which a declaration is evaluated for all rows of a chunk: one class for each.
 
 May import :mod:`..chunks`. Begin with :mod:`.drawn`.
 """

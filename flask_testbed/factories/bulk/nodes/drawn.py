@@ -10,25 +10,18 @@ from factory import fuzzy
 
 from ....randomness import now
 from ...declarations import After, Ago, Token
-from ..chunks.chunk import Chunk, Node
-from ..chunks.values import (
-    EPOCH,
-    MICROSECOND,
-    Listed,
-    Moments,
-    Uuids,
-    Values,
-)
+from ..chunks.chunk import Chunk
+from ..chunks.compiled import ColumnNode
+from ..chunks.values import EPOCH, MICROSECOND, Listed, Moments, Uuids, Values, picks
 
 MILLISECOND = timedelta(milliseconds=1)
 
-#: What makes a random byte the one of a UUID that says version 4, and the one that says variant.
+#: For each byte, the byte with the bits that mark a UUID's version 4, and its variant.
 _VERSION = bytes(byte & 0x0F | 0x40 for byte in range(256))
-
 _VARIANT = bytes(byte & 0x3F | 0x80 for byte in range(256))
 
 
-class RandomUuids(Node):
+class RandomUuids(ColumnNode):
     """Random UUIDs of version 4."""
 
     def __init__(self, name: str) -> None:
@@ -41,7 +34,7 @@ class RandomUuids(Node):
         return Uuids(bytes(data))
 
 
-class RandomTokens(Node):
+class RandomTokens(ColumnNode):
     """Random hexadecimal digits."""
 
     def __init__(self, name: str, token: Token) -> None:
@@ -49,14 +42,15 @@ class RandomTokens(Node):
         self.length = token.length
 
     def fill(self, chunk: Chunk) -> Values:
-        # Whole words of the generator, so that fewer rows get the beginning of what more get.
+        # Use whole words of the generator: the tokens of a short chunk are then the first tokens
+        # of a long one.
         digits = math.ceil(self.length / 8) * 8
         data = chunk.random(self.name).randbytes(digits // 2 * len(chunk)).hex()
         return Listed([data[at : at + self.length] for at in range(0, len(data), digits)])
 
 
-class MomentsAgo(Node):
-    """Moments before now."""
+class MomentsAgo(ColumnNode):
+    """Random moments before now."""
 
     def __init__(self, name: str, ago: Ago) -> None:
         self.name = name
@@ -68,8 +62,8 @@ class MomentsAgo(Node):
         return Moments([latest - span for span in spans])
 
 
-class MomentsAfter(Node):
-    """Moments after those of another column."""
+class MomentsAfter(ColumnNode):
+    """Random moments after those of another column."""
 
     def __init__(self, name: str, after: After) -> None:
         self.name = name
@@ -100,14 +94,14 @@ def _spans(random: Random, least: timedelta, most: timedelta | None, size: int) 
     return [shortest + int(draw() * steps) * 1000 for _ in range(size)]
 
 
-class RandomIntegers(Node):
-    """Random whole numbers."""
+class RandomIntegers(ColumnNode):
+    """Random integers."""
 
     def __init__(self, name: str, integer: fuzzy.FuzzyInteger) -> None:
         self.name = name
         self.numbers = range(integer.low, integer.high + 1, integer.step)
 
     def fill(self, chunk: Chunk) -> Values:
-        numbers, count = self.numbers, len(self.numbers)
-        draw = chunk.random(self.name).random
-        return Listed([numbers[int(draw() * count)] for _ in range(len(chunk))])
+        numbers = self.numbers
+        drawn = picks(chunk.random(self.name), len(numbers), len(chunk))
+        return Listed([numbers[pick] for pick in drawn])

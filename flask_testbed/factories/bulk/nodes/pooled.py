@@ -1,4 +1,4 @@
-"""Declarations whose values are drawn from a pool."""
+"""Declarations whose values are picked from a pool."""
 
 from __future__ import annotations
 
@@ -8,19 +8,16 @@ from typing import Any
 
 from factory import Faker, fuzzy
 
+from ...._compat import defaults_of, faker_of
 from ...declarations import Derived
-from ..chunks.chunk import Chunk, Node
-from ..chunks.values import (
-    POOL,
-    Picked,
-    Pool,
-    Values,
-)
+from ..chunks.chunk import Chunk
+from ..chunks.compiled import ColumnNode
+from ..chunks.values import POOL, Picked, Pool, Values, picks
 from .drawn import RandomUuids
 
 
-class Choices(Node):
-    """Picks among given values."""
+class Choices(ColumnNode):
+    """Random picks among the values of a ``FuzzyChoice``."""
 
     def __init__(self, name: str, choice: fuzzy.FuzzyChoice) -> None:
         self.name = name
@@ -31,21 +28,22 @@ class Choices(Node):
         if self._pool is None:
             getter = self.choice.getter or (lambda value: value)
             self._pool = Pool([getter(value) for value in self._choices()], drawn=True)
-        count, draw = len(self._pool.entries), chunk.random(self.name).random
-        return Picked(self._pool, [int(draw() * count) for _ in range(len(chunk))])
+        drawn = picks(chunk.random(self.name), len(self._pool.entries), len(chunk))
+        return Picked(self._pool, drawn)
 
     def _choices(self) -> list[Any]:
-        # An iterator gives its values once, and the declaration keeps them.
+        # An iterator can be read only once, so the declaration keeps the values, as factory_boy's
+        # own method does.
         if self.choice.choices is None:
             self.choice.choices = list(self.choice.choices_generator)
         values: list[Any] = self.choice.choices
         return values
 
 
-class Fakes(Node):
-    """Values of Faker: one each for the first rows, among which all others pick.
+class Fakes(ColumnNode):
+    """Values of Faker: a new one for each of the first rows, and picks among those for the rest.
 
-    Faker takes up to 150 microseconds for a value, and picking among them a tenth of one.
+    Faker takes up to 150 microseconds for a value; a pick takes a tenth of one.
     """
 
     def __init__(self, name: str, faker: Faker, context: Mapping[str, Any]) -> None:
@@ -63,21 +61,22 @@ class Fakes(Node):
         return Picked(self._pool, picks)
 
     def _draw(self, chunk: Chunk, size: int) -> None:
-        """Go on drawing, from a stream of its own, until there are as many values."""
+        """Let the pool grow to ``size`` values, which are drawn from a stream of its own."""
         if self._random is None:
-            self._random = Random(f"{chunk.plan.path}.{self.name}/pool")
-        source = Faker._get_faker({**self.faker._defaults, **self.context}.get("locale"))
+            self._random = Random(f"{chunk.compiled.path}.{self.name}/pool")
+        parameters = {**defaults_of(self.faker), **self.context}
+        source = faker_of(parameters.get("locale"))
         before, source.random = source.random, self._random
         try:
             while len(self._pool.entries) < size:
-                extra = {**self.faker._defaults, **self.context}
-                self._pool.entries.append(self.faker.evaluate(None, None, extra))
+                # `evaluate` changes the dictionary that it is given.
+                self._pool.entries.append(self.faker.evaluate(None, None, dict(parameters)))
         finally:
             source.random = before
 
 
-class CastUuids(Node):
-    """Random UUIDs of Faker, as text or whatever the declaration makes of them."""
+class CastUuids(ColumnNode):
+    """Random UUIDs in place of Faker's, converted as the declaration says."""
 
     def __init__(self, name: str, cast: Callable[[Any], Any] | None) -> None:
         self._uuids = RandomUuids(name)
@@ -88,8 +87,8 @@ class CastUuids(Node):
         return uuids if self._cast is None else uuids.mapped(self._cast)
 
 
-class Derivation(Node):
-    """What a function makes of another column, called once for each different value of it."""
+class Derivation(ColumnNode):
+    """A function of another column, called once for each different value of it."""
 
     def __init__(self, derived: Derived) -> None:
         self.derived = derived

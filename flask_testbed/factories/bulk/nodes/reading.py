@@ -1,22 +1,20 @@
-"""Declarations that read other values."""
+"""Declarations whose values are there already: constants, other columns, branches."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from factory import declarations
 
-from ..chunks.chunk import Chunk, Node, Selection
-from ..chunks.values import (
-    Merged,
-    Part,
-    Same,
-    Values,
-)
+from ...._compat import has_default
+from ..chunks.chunk import Chunk, Selection
+from ..chunks.compiled import ColumnNode
+from ..chunks.values import AttributeReader, Merged, Same, Values
 
 
-class Constant(Node):
+class Constant(ColumnNode):
     """One value for all rows."""
 
     def __init__(self, value: Any) -> None:
@@ -26,20 +24,31 @@ class Constant(Node):
         return Same(self.value, len(chunk))
 
 
-class Attribute(Node):
-    """The value of another column, of this row or of one that it is a part of."""
+class SuppliedColumn(ColumnNode):
+    """Values that the chunk was supplied with."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def fill(self, chunk: Chunk) -> Values:
+        return chunk.supplied(self.name)
+
+
+class Attribute(ColumnNode):
+    """Another column of the row, or of a row that contains it."""
 
     def __init__(self, declaration: declarations.SelfAttribute) -> None:
         self.depth = declaration.depth
         self.names = declaration.attribute_name.split(".")
         self.default = declaration.default
+        self.has_default = has_default(declaration)
 
     def fill(self, chunk: Chunk) -> Values:
-        target, positions = _outwards(chunk, self.depth - 1)
+        container, positions = _container(chunk, self.depth - 1)
         first, *rest = self.names
-        if not target.declares(first) and self.default is not declarations._UNSPECIFIED:
+        if self.has_default and not container.declares(first):
             return Same(self.default, len(chunk))
-        values = target.column(first)
+        values = container.column(first)
         if positions is not None:
             values = values.take(positions)
         for name in rest:
@@ -47,56 +56,53 @@ class Attribute(Node):
         return values
 
     def _reader(self, name: str) -> Callable[[Any], Any]:
-        if self.default is declarations._UNSPECIFIED:
-            return Part(name)
+        if not self.has_default:
+            return AttributeReader(name)
         return lambda value: getattr(value, name, self.default)
 
 
-def _outwards(chunk: Chunk, levels: int) -> tuple[Chunk, list[int] | None]:
-    """The rows of which those of a chunk are parts, and where each one's is."""
+def _container(chunk: Chunk, levels: int) -> tuple[Chunk, list[int] | None]:
+    """Return the chunk some levels above, and each row's position in it (None: the same)."""
     if levels <= 0:
         return chunk, None
-    positions = list(chunk.places)
+    positions = list(chunk.container_positions)
     while levels > 0:
         if chunk.container is None:
-            raise AttributeError(f"{chunk.plan.factory.__name__} makes no part of another row.")
+            raise AttributeError(f"{chunk.compiled.factory.__name__} makes no part of another row.")
         chunk, levels = chunk.container, levels - 1
         if levels:
-            positions = [chunk.places[at] for at in positions]
+            positions = [chunk.container_positions[at] for at in positions]
     return chunk, positions
 
 
-class Branches(Node):
-    """One of two declarations, each evaluated for its own rows alone."""
+class Branches(ColumnNode):
+    """One of two declarations (``factory.Maybe``), each evaluated only for the rows that need it.
+
+    The nodes are created when they are first needed: a declaration may contain itself in a branch
+    that no row takes.
+    """
 
     def __init__(
-        self, decider: Callable[[], Node], yes: Callable[[], Node], no: Callable[[], Node]
+        self,
+        decider: Callable[[], ColumnNode],
+        yes: Callable[[], ColumnNode],
+        no: Callable[[], ColumnNode],
     ) -> None:
-        # Made when first needed: a declaration may contain itself in a branch that is not taken.
-        self._decider = decider
-        self._branches = {True: yes, False: no}
-        self._made: dict[object, Node] = {}
+        self._decider = cache(decider)
+        self._branches = {True: cache(yes), False: cache(no)}
 
     def fill(self, chunk: Chunk) -> Values:
-        choices = self._node("decider", self._decider).fill(chunk)
+        choices = self._decider().fill(chunk)
         if isinstance(choices, Same):
-            return self._branch(bool(choices.value)).fill(chunk)
+            return self._branches[bool(choices.value)]().fill(chunk)
         rows: dict[bool, list[int]] = {True: [], False: []}
         for at, choice in enumerate(choices):
             rows[bool(choice)].append(at)
-        taken = [choice for choice in rows if rows[choice]]
-        if len(taken) == 1:
-            return self._branch(taken[0]).fill(chunk)
+        chosen = [choice for choice in rows if rows[choice]]
+        if len(chosen) == 1:
+            return self._branches[chosen[0]]().fill(chunk)
         parts = [
-            (rows[choice], self._branch(choice).fill(Selection(chunk, rows[choice])))
-            for choice in taken
+            (rows[choice], self._branches[choice]().fill(Selection(chunk, rows[choice])))
+            for choice in chosen
         ]
         return Merged(len(chunk), list(parts))
-
-    def _branch(self, choice: bool) -> Node:
-        return self._node(choice, self._branches[choice])
-
-    def _node(self, key: object, make: Callable[[], Node]) -> Node:
-        if key not in self._made:
-            self._made[key] = make()
-        return self._made[key]

@@ -7,15 +7,14 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ....randomness import drawing_from
-from ..chunks.chunk import Chunk, Node, Selection, evaluated
-from ..chunks.values import (
-    Listed,
-    Values,
-)
+from ..chunks.chunk import Chunk, Selection
+from ..chunks.compiled import ColumnNode
+from ..chunks.steps import evaluate
+from ..chunks.values import Listed, Values
 
 
-class RowByRow(Node):
-    """Evaluates one row after another, with random streams of its own."""
+class RowByRow(ColumnNode):
+    """Evaluates a declaration for one row after another, with random streams of its own."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -24,64 +23,42 @@ class RowByRow(Node):
         values: list[Any] = []
         with drawing_from(chunk.stream(self.name)):
             if not isinstance(chunk, Selection):
-                chunk.growing(values)
+                chunk.publish(values)
             for value in self.each(chunk):
                 values.append(value)
-                chunk.at = len(values)
-        chunk.at = 0
+                chunk.current = len(values)
+        chunk.current = 0
         return Listed(values)
 
     @abstractmethod
     def each(self, chunk: Chunk) -> Iterable[Any]:
-        """The values, one by one."""
+        """Yield the values, one by one."""
 
 
-class Calls(RowByRow):
-    """A function of nothing."""
+class Function(RowByRow):
+    """A function of the row, of its number in the factory's sequence, of both, or of neither."""
 
-    def __init__(self, name: str, function: Callable[[], Any]) -> None:
+    def __init__(
+        self, name: str, function: Callable[..., Any], *, row: bool = False, number: bool = False
+    ) -> None:
         super().__init__(name)
         self.function = function
+        self.row = row
+        self.number = number
 
     def each(self, chunk: Chunk) -> Iterable[Any]:
-        return (self.function() for _ in range(len(chunk)))
-
-
-class RowFunction(RowByRow):
-    """A function of the row."""
-
-    def __init__(self, name: str, function: Callable[[Any], Any]) -> None:
-        super().__init__(name)
-        self.function = function
-
-    def each(self, chunk: Chunk) -> Iterable[Any]:
-        return map(self.function, map(chunk.stub, range(len(chunk))))
-
-
-class Numbered(RowByRow):
-    """A function of the row's number in the factory's sequence."""
-
-    def __init__(self, name: str, function: Callable[[int], Any]) -> None:
-        super().__init__(name)
-        self.function = function
-
-    def each(self, chunk: Chunk) -> Iterable[Any]:
-        return map(self.function, chunk.sequences)
-
-
-class NumberedRowFunction(RowByRow):
-    """A function of the row and of its number in the factory's sequence."""
-
-    def __init__(self, name: str, function: Callable[[Any, int], Any]) -> None:
-        super().__init__(name)
-        self.function = function
-
-    def each(self, chunk: Chunk) -> Iterable[Any]:
-        return map(self.function, map(chunk.stub, range(len(chunk))), chunk.sequences)
+        arguments: list[Iterable[Any]] = []
+        if self.row:
+            arguments.append(map(chunk.partial_row, range(len(chunk))))
+        if self.number:
+            arguments.append(chunk.sequences)
+        if not arguments:
+            return (self.function() for _ in range(len(chunk)))
+        return map(self.function, *arguments)
 
 
 class Native(RowByRow):
-    """Whatever else was declared: factory_boy evaluates it, as for a single row."""
+    """Any other declaration: factory_boy evaluates it, as for a single row."""
 
     def __init__(self, name: str, declaration: Any, context: Mapping[str, Any]) -> None:
         super().__init__(name)
@@ -90,4 +67,4 @@ class Native(RowByRow):
 
     def each(self, chunk: Chunk) -> Iterable[Any]:
         for at in range(len(chunk)):
-            yield evaluated(chunk, at, self.declaration, self.context)
+            yield evaluate(chunk, at, self.declaration, self.context)

@@ -1,4 +1,4 @@
-"""Rows, or other values, that a call gives for many rows to share."""
+"""Rows, or other values, that a call gives and many rows share: `from_rows`."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from ....errors import BulkError
-from ..chunks.chunk import Chunk, Node, Varying
-from ..chunks.keys import Keys
-from ..chunks.values import Part, Picked, Pool, Values
-from ..chunks.views import Lookup
+from ..chunks.chunk import Chunk
+from ..chunks.compiled import ColumnNode
+from ..chunks.keys import Keys, key_attributes
+from ..chunks.steps import PerRow
+from ..chunks.values import AttributeReader, Picked, Pool, Values, picks
+from ..chunks.views import UnloadedRow
 
 Spread = Literal["evenly", "at random"]
 
 
-class FromRows(Varying):
-    """Says which rows, or which other values, the rows of a call share; see `from_rows`."""
+class FromRows(PerRow):
+    """The values that the rows of a call share; see `from_rows`."""
 
     def __init__(self, source: Any, spread: Spread) -> None:
         self.source = source
@@ -26,42 +28,42 @@ class FromRows(Varying):
 
 
 def from_rows(source: Any, spread: Spread = "evenly") -> Any:
-    """Values for many rows to share: ``create_bulk(10_000, agent=from_rows(agents))``.
+    """Let many rows share some values: ``create_bulk(10_000, agent=from_rows(agents))``.
 
     :param source: a list of rows, or of any values; the keys that ``create_bulk`` returned; or a
         ``select`` of a model or of one column, which is run in the session of the call.
-    :param spread: ``"evenly"``, so that each gets as many as any other, in turn; or
-        ``"at random"``.
-    :raises BulkError: ``spread`` is neither; or, in the call, there is nothing to share.
+    :param spread: ``"evenly"``: each value is used in turn, equally often; or ``"at random"``.
+    :raises BulkError: ``spread`` is neither. The call raises it if the source is empty.
     """
     if spread not in ("evenly", "at random"):
         raise BulkError(f"The spread {spread!r} is unknown: say 'evenly' or 'at random'.")
     return FromRows(source, spread)
 
 
-def entries_of(source: Any, session: Session) -> Sequence[Any]:
-    """What is in a source: rows as objects, or as keys that are looked up where they are read."""
+def entries_of(name: str, source: Any, session: Session) -> Sequence[Any]:
+    """Return the entries of a source: objects, or rows that are loaded when they are read.
+
+    :raises BulkError: there are none.
+    """
+    entries: Sequence[Any]
     if isinstance(source, Keys):
-        return KeyedRows(source, session)
-    if isinstance(source, sa.Select):
-        return session.scalars(source).all()
-    return list(source)
-
-
-def refuse_nothing(name: str, entries: Sequence[Any]) -> None:
-    """Raise `BulkError` if there is nothing to share."""
+        entries = KeyedRows(source, session)
+    elif isinstance(source, sa.Select):
+        entries = session.scalars(source).all()
+    else:
+        entries = list(source)
     if not entries:
         raise BulkError(f"There are no rows for {name!r} to share: from_rows() was given none.")
+    return entries
 
 
-class Shared(Node):
-    """For each row, one of the entries of a source."""
+class Shared(ColumnNode):
+    """One of the entries of a source for each row."""
 
     def __init__(self, name: str, given: FromRows, session: Session) -> None:
         self.name = name
         self.given = given
-        entries = entries_of(given.source, session)
-        refuse_nothing(name, entries)
+        entries = entries_of(name, given.source, session)
         self.pool: Pool = (
             KeyedPool(entries) if isinstance(entries, KeyedRows) else Pool(list(entries))
         )
@@ -70,12 +72,11 @@ class Shared(Node):
         count = len(self.pool.entries)
         if self.given.spread == "evenly":
             return Picked(self.pool, [row % count for row in chunk.rows])
-        draw = chunk.random(self.name).random
-        return Picked(self.pool, [int(draw() * count) for _ in range(len(chunk))])
+        return Picked(self.pool, picks(chunk.random(self.name), count, len(chunk)))
 
 
 class KeyedRows(Sequence[Any]):
-    """Rows of which the keys are known; all else is read when it is asked for, for all at once."""
+    """Rows whose keys are known. A column is read when it is asked for, for all rows at once."""
 
     def __init__(self, keys: Keys, session: Session) -> None:
         self.keys = keys
@@ -96,13 +97,13 @@ class KeyedRows(Sequence[Any]):
         return KeyedRow(self, at)
 
     def column(self, name: str) -> Sequence[Any]:
-        """An attribute of each row."""
+        """Return an attribute of each row."""
         if name not in self._columns:
             self._columns[name] = list(self._read(name))
         return self._columns[name]
 
     def _read(self, name: str) -> Iterable[Any]:
-        names = [self.mapper.get_property_by_column(key).key for key in self.mapper.primary_key]
+        names = key_attributes(self.mapper)
         if name in names:
             at = names.index(name)
             return self.keys if len(names) == 1 else (key[at] for key in self.keys)
@@ -125,7 +126,7 @@ class KeyedRows(Sequence[Any]):
             yield from (found[one] for one in block)
 
     def row(self, at: int) -> Any:
-        """A row as an object of its model."""
+        """Return a row as an instance of its model."""
         found = self.session.get(self.keys.model, self.keys[at])
         if found is None:
             raise BulkError(
@@ -134,8 +135,8 @@ class KeyedRows(Sequence[Any]):
         return found
 
 
-class KeyedRow(Lookup):
-    """One of them."""
+class KeyedRow(UnloadedRow):
+    """A row of `KeyedRows`."""
 
     __slots__ = ("_at", "_rows")
 
@@ -153,14 +154,14 @@ class KeyedRow(Lookup):
 
 
 class KeyedPool(Pool):
-    """A pool of such rows."""
+    """A pool of `KeyedRows`."""
 
     def __init__(self, rows: KeyedRows) -> None:
-        super().__init__(rows)  # type: ignore[arg-type]  # it does not grow
+        super().__init__(rows)  # type: ignore[arg-type]  # a sequence will do: it does not grow
         self._rows = rows
 
     def mapped(self, function: Any) -> Pool:
-        if not isinstance(function, Part):
+        if not isinstance(function, AttributeReader):
             return super().mapped(function)
         if function not in self._mapped:
             self._mapped[function] = Pool(list(self._rows.column(function.name)))

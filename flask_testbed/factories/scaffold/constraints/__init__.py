@@ -1,4 +1,5 @@
-"""What CHECK constraints say of a row, read from their text.
+"""What CHECK constraints require of a row, read from their SQL.
 
-Begin with :mod:`.checks`.
+:mod:`.expressions` parses, :mod:`.checks` evaluates, :mod:`.limits` derives what each column may
+hold. Begin with :mod:`.checks`.
 """

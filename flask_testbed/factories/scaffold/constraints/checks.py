@@ -1,6 +1,6 @@
-"""What a CHECK constraint says of a row.
+"""Whether a row satisfies a CHECK constraint.
 
-Three-valued logic as in SQL: ``None`` is NULL, and a constraint holds unless it is false
+The logic is three-valued as in SQL: ``None`` is NULL, and a constraint holds unless it is false
 (https://www.postgresql.org/docs/current/ddl-constraints.html#DDL-CONSTRAINTS-CHECK-CONSTRAINTS).
 """
 
@@ -12,33 +12,33 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .expressions import Node, Unknown
+from .expressions import Parsed, Unknown
 
 __all__ = ["SOMETHING", "Check"]
 
-#: A value that is not known, and is not NULL.
+#: Stands for a value of which is known only that it is not NULL.
 SOMETHING = object()
 
 
 @dataclass(frozen=True)
 class Check:
-    """A constraint that could be parsed."""
+    """A CHECK constraint that could be parsed."""
 
     name: str
-    node: Node
+    condition: Parsed
 
     @property
     def columns(self) -> frozenset[str]:
-        """Those that it is about, by the database's names."""
-        return frozenset(self.node.columns())
+        """Names of the columns that it mentions, as they are in the database."""
+        return frozenset(self.condition.columns())
 
     def refuses(self, row: Mapping[str, Any]) -> bool:
-        """Whether a row certainly breaks it. What is not in the row is not known.
+        """Return whether a row certainly violates it.
 
-        :param row: values as they are in the database, by column.
+        :param row: values as they are stored, by column. A column that is missing is unknown.
         """
         try:
-            return evaluate(self.node, row) is False
+            return evaluate(self.condition, row) is False
         except Unknown:
             return False
 
@@ -64,7 +64,7 @@ _ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
 
 _JSON_TYPES = {dict: "object", list: "array", str: "string", bool: "boolean"}
 
-#: Functions of one argument, which are NULL if that is.
+#: Functions of one argument that are NULL if the argument is.
 _STRICT: dict[str, Callable[[Any], Any]] = {
     "length": len,
     "char_length": len,
@@ -84,33 +84,33 @@ _STRICT: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def evaluate(node: Node, row: Mapping[str, Any]) -> Any:
-    """The value of an expression for a row.
+def evaluate(parsed: Parsed, row: Mapping[str, Any]) -> Any:
+    """Return the value of an expression for a row.
 
-    :raises Unknown: it depends on what is not in the row, or on a function that is not known.
+    :raises Unknown: the value depends on a column that the row lacks, or on an unknown function.
     """
     try:
-        return _EVALUATE[node.kind](node, row)
+        return _EVALUATE[parsed.kind](parsed, row)
     except (TypeError, ValueError, ArithmeticError, AttributeError, KeyError, re.error) as error:
         raise Unknown(str(error)) from error
 
 
-def _column(node: Node, row: Mapping[str, Any]) -> Any:
-    return row[node.parts[0]]
+def _column(parsed: Parsed, row: Mapping[str, Any]) -> Any:
+    return row[parsed.parts[0]]
 
 
-def _both(node: Node, row: Mapping[str, Any]) -> bool | None:
-    return _decided(node, row, False)
+def _both(parsed: Parsed, row: Mapping[str, Any]) -> bool | None:
+    return _decided(parsed, row, False)
 
 
-def _either(node: Node, row: Mapping[str, Any]) -> bool | None:
-    return _decided(node, row, True)
+def _either(parsed: Parsed, row: Mapping[str, Any]) -> bool | None:
+    return _decided(parsed, row, True)
 
 
-def _decided(node: Node, row: Mapping[str, Any], decisive: bool) -> bool | None:
-    """One operand may decide, whatever the others are."""
+def _decided(parsed: Parsed, row: Mapping[str, Any], decisive: bool) -> bool | None:
+    """Evaluate AND or OR. One decisive operand settles it, even if others are unknown."""
     values, unknown = [], None
-    for part in node.parts:
+    for part in parsed.parts:
         try:
             values.append(evaluate(part, row))
         except Unknown as error:
@@ -122,32 +122,35 @@ def _decided(node: Node, row: Mapping[str, Any], decisive: bool) -> bool | None:
     return None if None in values else not decisive
 
 
-def _not(node: Node, row: Mapping[str, Any]) -> bool | None:
-    value = evaluate(node.parts[0], row)
+def _not(parsed: Parsed, row: Mapping[str, Any]) -> bool | None:
+    value = evaluate(parsed.parts[0], row)
     return None if value is None else not value
 
 
-def _operands(parts: Iterable[Node], row: Mapping[str, Any]) -> list[Any]:
-    """The values of operands. Of one that is only known to be there, nothing can be told."""
+def _operands(parts: Iterable[Parsed], row: Mapping[str, Any]) -> list[Any]:
+    """Return the values of operands.
+
+    :raises Unknown: one of them is only known not to be NULL.
+    """
     values = [evaluate(part, row) for part in parts]
     if SOMETHING in values:
-        raise Unknown("a value")
+        raise Unknown("a value that is only known not to be NULL")
     return values
 
 
-def _compare(node: Node, row: Mapping[str, Any]) -> bool | None:
-    sign, *sides = node.parts
+def _compare(parsed: Parsed, row: Mapping[str, Any]) -> bool | None:
+    sign, *sides = parsed.parts
     left, right = _operands(sides, row)
     if left is None or right is None:
         return None
-    # Python finds True to be 1, and a text never equal to a number, which the database may cast.
+    # In Python, True equals 1, and a text never equals a number; the database may cast it.
     if any(isinstance(left, one) != isinstance(right, one) for one in (bool, str)):
         raise Unknown(f"{left!r} {sign} {right!r}")
     return bool(_ORDER[sign](left, right))
 
 
-def _match(node: Node, row: Mapping[str, Any]) -> bool | None:
-    sign, *sides = node.parts
+def _match(parsed: Parsed, row: Mapping[str, Any]) -> bool | None:
+    sign, *sides = parsed.parts
     text, pattern = _operands(sides, row)
     if text is None or pattern is None:
         return None
@@ -155,29 +158,29 @@ def _match(node: Node, row: Mapping[str, Any]) -> bool | None:
     return found is not sign.startswith("!")
 
 
-def _like(node: Node, row: Mapping[str, Any]) -> bool | None:
-    text, pattern = _operands(node.parts, row)
+def _like(parsed: Parsed, row: Mapping[str, Any]) -> bool | None:
+    text, pattern = _operands(parsed.parts, row)
     if text is None or pattern is None:
         return None
     wild = re.escape(pattern).replace("%", ".*").replace("_", ".")
     return re.fullmatch(wild, text, re.DOTALL) is not None
 
 
-def _in(node: Node, row: Mapping[str, Any]) -> bool | None:
-    value, *items = _operands(node.parts, row)
+def _in(parsed: Parsed, row: Mapping[str, Any]) -> bool | None:
+    value, *items = _operands(parsed.parts, row)
     if value is None:
         return None
     return True if value in items else None if None in items else False
 
 
-def _arithmetic(node: Node, row: Mapping[str, Any]) -> Any:
-    sign, *sides = node.parts
+def _arithmetic(parsed: Parsed, row: Mapping[str, Any]) -> Any:
+    sign, *sides = parsed.parts
     left, right = _operands(sides, row)
     return None if left is None or right is None else _ARITHMETIC[sign](left, right)
 
 
-def _call(node: Node, row: Mapping[str, Any]) -> Any:
-    name, *parts = node.parts
+def _call(parsed: Parsed, row: Mapping[str, Any]) -> Any:
+    name, *parts = parsed.parts
     if name in ("num_nonnulls", "num_nulls"):
         values = [evaluate(part, row) for part in parts]
         nulls = sum(value is None for value in values)
@@ -190,9 +193,9 @@ def _call(node: Node, row: Mapping[str, Any]) -> Any:
     return None if values[0] is None else _STRICT[name](values[0])
 
 
-_EVALUATE: dict[str, Callable[[Node, Mapping[str, Any]], Any]] = {
-    "literal": lambda node, row: node.parts[0],
-    "array": lambda node, row: [evaluate(part, row) for part in node.parts],
+_EVALUATE: dict[str, Callable[[Parsed, Mapping[str, Any]], Any]] = {
+    "literal": lambda parsed, row: parsed.parts[0],
+    "array": lambda parsed, row: [evaluate(part, row) for part in parsed.parts],
     "column": _column,
     "and": _both,
     "or": _either,
@@ -201,8 +204,8 @@ _EVALUATE: dict[str, Callable[[Node, Mapping[str, Any]], Any]] = {
     "match": _match,
     "like": _like,
     "in": _in,
-    "is": lambda node, row: evaluate(node.parts[0], row) is node.parts[1],
-    "is null": lambda node, row: evaluate(node.parts[0], row) is None,
+    "is": lambda parsed, row: evaluate(parsed.parts[0], row) is parsed.parts[1],
+    "is null": lambda parsed, row: evaluate(parsed.parts[0], row) is None,
     "arithmetic": _arithmetic,
     "call": _call,
 }

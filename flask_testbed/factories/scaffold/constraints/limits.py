@@ -1,68 +1,65 @@
-"""What the constraints of a table leave open for one of its columns."""
+"""The values that the CHECK constraints of a table allow in each column."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from typing import Any
 
 from .checks import Check
-from .expressions import Node
+from .expressions import Parsed
 
 __all__ = ["Limits", "Order", "limits_of", "orders_of"]
 
 _LENGTHS = {"length", "char_length", "character_length", "octet_length", "cardinality"}
-_TURNED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "=", "<>": "<>", "!=": "!="}
-_SMALLEST = {int: 1, Decimal: Decimal("0.01")}
+#: Each comparison with its sides exchanged.
+_MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "=", "<>": "<>", "!=": "!="}
 
 
 @dataclass(frozen=True)
 class Limits:
-    """The values that a column takes. ``None`` is no limit."""
+    """The limits of a column's values. ``None`` means that there is none."""
 
     low: Any = None
-    above: bool = False
-    """Whether ``low`` itself is too low."""
+    low_excluded: bool = False
 
     high: Any = None
-    below: bool = False
-    """Whether ``high`` itself is too high."""
+    high_excluded: bool = False
 
     choices: tuple[Any, ...] = ()
+    """All allowed values; empty if they are not listed."""
+
     shortest: int = 0
     longest: int | None = None
     pattern: str | None = None
     json_type: str | None = None
 
-    def at_least(self, value: Any, above: bool) -> Limits:
-        """With a lower bound, unless there is a higher one."""
-        if self.low is not None and (self.low, self.above) >= (value, above):
+    def at_least(self, value: Any, excluded: bool) -> Limits:
+        """Return limits with this lower bound, unless there is a higher one."""
+        if self.low is not None and (self.low, self.low_excluded) >= (value, excluded):
             return self
-        return replace(self, low=value, above=above)
+        return replace(self, low=value, low_excluded=excluded)
 
-    def at_most(self, value: Any, below: bool) -> Limits:
-        """With an upper bound, unless there is a lower one."""
-        if self.high is not None and (self.high, not self.below) <= (value, not below):
+    def at_most(self, value: Any, excluded: bool) -> Limits:
+        """Return limits with this upper bound, unless there is a lower one."""
+        if self.high is not None and (self.high, not self.high_excluded) <= (value, not excluded):
             return self
-        return replace(self, high=value, below=below)
+        return replace(self, high=value, high_excluded=excluded)
 
 
 @dataclass(frozen=True)
 class Order:
-    """That one column is not less than another: the end is not before the start."""
+    """Two columns, the second of which must not be less than the first."""
 
     first: str
     then: str
-    strict: bool
 
 
 def limits_of(checks: Iterable[Check]) -> dict[str, Limits]:
-    """What can be told of single columns, by name."""
+    """Return the limits of each column that a condition mentions alone, by name."""
     found: dict[str, Limits] = {}
     for check in checks:
-        for part in _conjuncts(check.node):
+        for part in _conjuncts(check.condition):
             columns = set(part.columns())
             if len(columns) == 1:
                 (name,) = columns
@@ -71,36 +68,36 @@ def limits_of(checks: Iterable[Check]) -> dict[str, Limits]:
 
 
 def orders_of(checks: Iterable[Check]) -> list[Order]:
-    """Every column that must not be less than another."""
+    """Return the pairs of columns that are compared by order."""
     found = []
     for check in checks:
-        for part in _conjuncts(check.node):
+        for part in _conjuncts(check.condition):
             if part.kind == "compare" and part.parts[0] in ("<", "<=", ">", ">="):
                 sign, left, right = part.parts
                 if left.kind == right.kind == "column":
                     sides = (left, right) if sign.startswith("<") else (right, left)
-                    found.append(Order(sides[0].parts[0], sides[1].parts[0], "=" not in sign))
+                    found.append(Order(sides[0].parts[0], sides[1].parts[0]))
     return found
 
 
-def _conjuncts(node: Node) -> Iterator[Node]:
-    """What must hold, piece by piece; of a column that may be null, what holds if it is not."""
-    if node.kind == "and":
-        for part in node.parts:
+def _conjuncts(parsed: Parsed) -> Iterator[Parsed]:
+    """Yield the conditions that must all hold, assuming that nullable columns are not NULL."""
+    if parsed.kind == "and":
+        for part in parsed.parts:
             yield from _conjuncts(part)
-    elif node.kind == "or":
-        left = [part for part in node.parts if part.kind != "is null"]
-        null = {name for part in node.parts if part.kind == "is null" for name in part.columns()}
+    elif parsed.kind == "or":
+        left = [part for part in parsed.parts if part.kind != "is null"]
+        null = {name for part in parsed.parts if part.kind == "is null" for name in part.columns()}
         if len(left) == 1 and null and null <= set(left[0].columns()):
             yield from _conjuncts(left[0])
         elif not null and _is_choice(left):
-            yield Node("in", (left[0].parts[1], *(part.parts[2] for part in left)))
+            yield Parsed("in", (left[0].parts[1], *(part.parts[2] for part in left)))
     else:
-        yield node
+        yield parsed
 
 
-def _is_choice(parts: list[Node]) -> bool:
-    """Whether it is ``a = 'x' OR a = 'y'``."""
+def _is_choice(parts: list[Parsed]) -> bool:
+    """Return whether the alternatives have the form ``a = 'x' OR a = 'y'``."""
     return all(
         part.kind == "compare"
         and part.parts[0] == "="
@@ -110,22 +107,22 @@ def _is_choice(parts: list[Node]) -> bool:
     ) and bool(parts)
 
 
-def _narrowed(limits: Limits, node: Node) -> Limits:
-    """The limits, after what one condition says of the column; the same ones if it says else."""
-    if node.kind == "in" and _is_column(node.parts[0]):
-        items = [_literal(part) for part in node.parts[1:]]
+def _narrowed(limits: Limits, parsed: Parsed) -> Limits:
+    """Return the limits narrowed by one condition on the column, if it has a known form."""
+    if parsed.kind == "in" and _is_column(parsed.parts[0]):
+        items = [_literal(part) for part in parsed.parts[1:]]
         return limits if None in items else replace(limits, choices=tuple(items))
-    if node.kind == "match" and node.parts[0] == "~" and _is_column(node.parts[1]):
-        pattern = _literal(node.parts[2])
+    if parsed.kind == "match" and parsed.parts[0] == "~" and _is_column(parsed.parts[1]):
+        pattern = _literal(parsed.parts[2])
         return replace(limits, pattern=pattern) if isinstance(pattern, str) else limits
-    if node.kind == "compare":
-        return _compared(limits, *node.parts)
+    if parsed.kind == "compare":
+        return _compared(limits, *parsed.parts)
     return limits
 
 
-def _compared(limits: Limits, sign: str, left: Node, right: Node) -> Limits:
+def _compared(limits: Limits, sign: str, left: Parsed, right: Parsed) -> Limits:
     if _literal(left) is not None:
-        sign, left, right = _TURNED[sign], right, left
+        sign, left, right = _MIRRORED[sign], right, left
     value = _literal(right)
     if value is None:
         return limits
@@ -152,7 +149,7 @@ def _bounded(limits: Limits, sign: str, value: Any) -> Limits:
 
 
 def _measured(limits: Limits, sign: str, value: int) -> Limits:
-    """How long it must be, and may be."""
+    """Return limits with a minimal or maximal length."""
     shortest, longest = limits.shortest, limits.longest
     if sign in ("=", ">=", ">"):
         shortest = max(shortest, value + (sign == ">"))
@@ -162,53 +159,14 @@ def _measured(limits: Limits, sign: str, value: int) -> Limits:
     return replace(limits, shortest=shortest, longest=longest)
 
 
-def _is_column(node: Node) -> bool:
-    return node.kind == "column"
+def _is_column(parsed: Parsed) -> bool:
+    return parsed.kind == "column"
 
 
-def _literal(node: Node) -> Any:
-    if node.kind == "literal":
-        return node.parts[0]
-    if node.kind == "arithmetic" and node.parts[0] == "-" and node.parts[1].parts == (0,):
-        value = _literal(node.parts[2])
+def _literal(parsed: Parsed) -> Any:
+    if parsed.kind == "literal":
+        return parsed.parts[0]
+    if parsed.kind == "arithmetic" and parsed.parts[0] == "-" and parsed.parts[1].parts == (0,):
+        value = _literal(parsed.parts[2])
         return None if value is None else -value
     return None
-
-
-def text_like(pattern: str) -> str | None:
-    """The plainest text that a regular expression matches; ``None`` if it is not a simple one."""
-    try:
-        parsed = re._parser.parse(pattern)  # type: ignore[attr-defined]  # no public one
-        text = "".join(_plainest(parsed))
-    except (re.error, LookupError, ValueError):
-        return None
-    return text if re.search(pattern, text) else None
-
-
-_CATEGORIES = {"CATEGORY_DIGIT": "1", "CATEGORY_WORD": "a", "CATEGORY_SPACE": " "}
-
-
-def _plainest(parsed: Any) -> Iterator[str]:
-    for operation, value in parsed:
-        match str(operation):
-            case "LITERAL":
-                yield chr(value)
-            case "ANY":
-                yield "a"
-            case "IN":
-                yield from _plainest(value[:1])
-            case "RANGE":
-                yield chr(value[0])
-            case "CATEGORY":
-                yield _CATEGORIES[str(value)]
-            case "MAX_REPEAT" | "MIN_REPEAT":
-                least, most, part = value
-                yield "".join(_plainest(part)) * max(least, min(most, 1))
-            case "SUBPATTERN":
-                yield from _plainest(value[-1])
-            case "BRANCH":
-                yield from _plainest(value[1][0])
-            case "AT":
-                pass
-            case other:
-                raise ValueError(other)

@@ -1,0 +1,168 @@
+-- The reset: it makes a database what its template was, with the rows of the layers, in one call.
+
+-- The sessions with an open transaction on this database, except the current one. They would write
+-- after the reset, or make it wait.
+CREATE VIEW flask_testbed.open_transaction AS
+SELECT pid FROM pg_stat_get_activity(NULL)
+WHERE datid = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND xact_start IS NOT NULL AND pid <> pg_backend_pid() AND backend_type = 'client backend';
+
+-- Return the PL/pgSQL that empties a table if it is neither empty nor restored. Called by
+-- create_empty_tables.
+CREATE FUNCTION flask_testbed.emptying_code(relation oid, relation_name text) RETURNS text
+LANGUAGE sql STABLE AS $$
+    SELECT format('
+    IF pg_relation_size(%1$s) > 0 AND NOT flask_testbed.is_restored(%1$s) THEN
+        IF flask_testbed.has_outgrown(%1$s) THEN
+            TRUNCATE ONLY %2$s CASCADE;
+        ELSE
+            DELETE FROM ONLY %2$s;
+        END IF;
+    END IF;', relation, relation_name);
+$$;
+
+-- Create empty_tables(), which empties the tables that are neither restored nor watched, and watch
+-- the others. It names each table, so the server keeps the plans of its statements; and it looks up
+-- the size of a table without reading it. Called when the template is prepared, and when a layer
+-- that has changed the schema is pushed.
+CREATE FUNCTION flask_testbed.create_empty_tables() RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    watches_every_table boolean := flask_testbed.watches_every_table();
+    user_table record;
+    code text := '';
+BEGIN
+    FOR user_table IN SELECT oid, name FROM flask_testbed.user_table ORDER BY oid LOOP
+        IF watches_every_table THEN
+            CONTINUE WHEN flask_testbed.watch_writes(user_table.oid, user_table.name);
+        END IF;
+        code := code || flask_testbed.emptying_code(user_table.oid, user_table.name);
+    END LOOP;
+    EXECUTE format('CREATE OR REPLACE FUNCTION flask_testbed.empty_tables() RETURNS void'
+                   ' LANGUAGE plpgsql AS %L', 'BEGIN' || code || E'\nEND');
+END
+$$;
+
+-- Empty the tables that are watched and not restored, and have been written. Called by each reset
+-- that finds writes noted.
+CREATE FUNCTION flask_testbed.empty_touched_tables() RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    relation oid;
+BEGIN
+    FOR relation IN SELECT DISTINCT oid FROM flask_testbed.touched LOOP
+        CONTINUE WHEN flask_testbed.is_restored(relation);
+        IF flask_testbed.has_outgrown(relation) THEN
+            PERFORM flask_testbed.truncate_tables(ARRAY[relation]);
+        ELSE
+            EXECUTE format('DELETE FROM ONLY %s', relation::regclass);
+        END IF;
+    END LOOP;
+END
+$$;
+
+-- Empty and restore tables, with foreign keys and triggers skipped. Called by each reset of a
+-- superuser's database.
+CREATE FUNCTION flask_testbed.reset_tables() RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM flask_testbed.empty_tables();
+    IF EXISTS (SELECT FROM flask_testbed.touched) THEN
+        PERFORM flask_testbed.empty_touched_tables();
+    END IF;
+    IF EXISTS (SELECT FROM flask_testbed.restored_table) THEN
+        PERFORM flask_testbed.restore_rows();
+    END IF;
+END
+$$;
+
+-- Empty and restore tables, where foreign keys are checked and triggers are called. Return NULL, or
+-- the name of a table that only a clone restores. Called by each reset of a role that is no
+-- superuser.
+CREATE FUNCTION flask_testbed.reset_tables_checked() RETURNS text
+LANGUAGE plpgsql AS $$
+DECLARE
+    emptied oid[];
+BEGIN
+    SELECT array_agg(oid) INTO emptied FROM flask_testbed.user_table
+    WHERE pg_relation_size(oid) > 0 AND NOT flask_testbed.is_restored(oid);
+    -- TRUNCATE calls no triggers for rows.
+    IF emptied IS NOT NULL AND (flask_testbed.has_triggers(emptied) OR EXISTS (
+            SELECT FROM unnest(emptied) AS oid WHERE flask_testbed.has_outgrown(oid))) THEN
+        PERFORM flask_testbed.truncate_tables(emptied);
+        emptied := NULL;
+    END IF;
+    RETURN flask_testbed.restore_rows_checked(emptied);
+END
+$$;
+
+-- Reset the database. Return NULL; or `busy:1,2`, and do nothing, if the sessions with these
+-- process identifiers are in a transaction; or `clone:…` and why only a new clone of the template
+-- is as the database was. Called after each test that has connected.
+CREATE FUNCTION flask_testbed.reset() RETURNS text
+LANGUAGE plpgsql AS $$
+DECLARE
+    busy text;
+    reason text;
+BEGIN
+    SELECT string_agg(pid::text, ',') INTO busy FROM flask_testbed.open_transaction;
+    IF busy IS NOT NULL THEN
+        RETURN 'busy:' || busy;
+    END IF;
+    reason := flask_testbed.schema_change();
+    IF reason IS NULL THEN
+        IF EXISTS (SELECT FROM flask_testbed.catalog) THEN
+            reason := flask_testbed.reset_tables_checked();
+        ELSE
+            PERFORM flask_testbed.reset_tables();
+        END IF;
+    END IF;
+    IF reason IS NOT NULL THEN
+        RETURN 'clone:' || reason;
+    END IF;
+    IF EXISTS (SELECT FROM flask_testbed.touched) THEN
+        PERFORM flask_testbed.forget_touched();
+    END IF;
+    PERFORM flask_testbed.reset_sequences();
+    PERFORM lo_unlink(oid) FROM pg_largeobject_metadata;
+    RETURN NULL;
+END
+$$;
+
+-- Return the names of the tables and sequences that the next reset has to reset, or NULL. Called
+-- before a reset whose log is wanted.
+CREATE FUNCTION flask_testbed.pending_changes() RETURNS text
+LANGUAGE plpgsql AS $$
+BEGIN
+    -- Another session may hold a lock on a table.
+    IF EXISTS (SELECT FROM flask_testbed.open_transaction) THEN
+        RETURN NULL;
+    END IF;
+    RETURN (
+        SELECT string_agg(name, ', ' ORDER BY name) FROM (
+            SELECT name FROM flask_testbed.restored_table
+            WHERE oid = ANY (flask_testbed.changed_tables())
+            UNION ALL
+            SELECT name FROM flask_testbed.user_table
+            WHERE NOT flask_testbed.is_restored(oid) AND flask_testbed.has_rows(oid, name)
+            UNION ALL
+            SELECT oid::regclass::text FROM flask_testbed.restored_sequence
+            WHERE pg_sequence_last_value(oid) IS DISTINCT FROM last_value
+        ) AS changes);
+END
+$$;
+
+-- Note how the database is now, which a reset makes it again: its rows are layer 0. Called once,
+-- when the template is otherwise complete.
+CREATE FUNCTION flask_testbed.prepare_template() RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM flask_testbed.copy_tables(0);
+    PERFORM flask_testbed.copy_sequences(0);
+    IF flask_testbed.is_superuser() THEN
+        PERFORM flask_testbed.create_empty_tables();
+    END IF;
+    -- Last, since the above changes the catalogs.
+    PERFORM flask_testbed.watch_schema();
+END
+$$;
