@@ -9,12 +9,10 @@ from __future__ import annotations
 import ast
 import fcntl
 import importlib
-import json
 import os
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -29,6 +27,7 @@ from flask.cli import ScriptInfo
 import flask_testbed
 import manage
 from tests.support.paths import ROOT
+from tests.support.processes import Python
 
 ENGINE = ROOT / "flask_testbed"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -141,6 +140,17 @@ def environment() -> Iterator[dict[str, str]]:
     shutil.rmtree(home)
 
 
+#: What tests/conftest.py has.
+APPLICATION = """
+import pytest
+from manage import create_app
+
+@pytest.fixture(scope="session")
+def app():
+    return create_app({"TESTING": True})
+"""
+
+
 def write_blocks(page: Path, folder: Path) -> list[Path]:
     """Write a page's Python as files; return the folders, the last of which has all the names.
 
@@ -157,7 +167,7 @@ def write_blocks(page: Path, folder: Path) -> list[Path]:
             file = folders[-1] / file.name
         file.write_text(text)
     if not (folders[0] / "conftest.py").exists():
-        (folders[0] / "conftest.py").write_text("from tests.conftest import app\n")
+        (folders[0] / "conftest.py").write_text(APPLICATION)
     return folders
 
 
@@ -184,7 +194,9 @@ def test_pytest_takes(pytestconfig, arguments):
 """
 
 
-def test_every_block_of_python_runs(environment: dict[str, str], tmp_path: Path) -> None:
+def test_every_block_of_python_runs(
+    environment: dict[str, str], tmp_path: Path, python: Python
+) -> None:
     folders = [
         folder
         for number, page in enumerate(PAGES)
@@ -199,65 +211,26 @@ def test_every_block_of_python_runs(environment: dict[str, str], tmp_path: Path)
         if (folder / "shop.py").exists() or (folder / "catalogue.py").exists()
     ]
 
-    run = subprocess.run(
-        [
-            *(sys.executable, "-m", "pytest", "-q", "-o", f"cache_dir={tmp_path / 'cache'}"),
-            *("-c", ROOT / "pyproject.toml", "--rootdir", ROOT, tmp_path),
-        ],
-        cwd=ROOT,
-        env={**environment, "PYTHONPATH": os.pathsep.join(reversed(projects))},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
+    options = ["-q", "-o", f"cache_dir={tmp_path / 'cache'}", "-c", str(ROOT / "pyproject.toml")]
+    run = python.run(
+        ("-m", "pytest", *options, "--rootdir", str(ROOT), str(tmp_path)),
+        ROOT,
+        {**environment, "PYTHONPATH": os.pathsep.join(reversed(projects))},
     )
 
-    assert run.returncode == 0, run.stdout
-    passed = re.search(r"(\d+) passed", run.stdout)
+    assert run.status == 0, run.text
+    passed = re.search(r"(\d+) passed", run.out)
     written = [test for file in tmp_path.rglob("test_*.py") for test in names_of_tests(file)]
-    assert passed, run.stdout
-    assert int(passed[1]) >= len(written) > 0, run.stdout
+    assert passed, run.text
+    assert int(passed[1]) >= len(written) > 0, run.text
 
 
 def names_of_tests(file: Path) -> list[str]:
     return re.findall(r"^def (test_\w+)", file.read_text(), re.MULTILINE)
 
 
-# One interpreter for all commands: each is a fork of it, with all that takes long imported already.
-RUNNER = """
-import json, os, sys, tempfile, traceback
-import factory, faker, flask.cli, flask_migrate, manage
-
-def run(folder, words):
-    os.chdir(folder)
-    sys.path.insert(0, folder)
-    sys.argv = words
-    try:
-        flask.cli.main()
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else int(bool(end.code))
-    except BaseException:
-        traceback.print_exc()
-    return 1
-
-for folder, words in json.load(sys.stdin):
-    with tempfile.TemporaryFile("w+") as output:
-        child = os.fork()
-        if child == 0:
-            os.dup2(output.fileno(), 1)
-            os.dup2(output.fileno(), 2)
-            status = run(folder, words)
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(status)
-        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        output.seek(0)
-        print(json.dumps([status, output.read()]), flush=True)
-"""
-
-
 def test_every_command_runs_and_prints_what_is_shown(
-    environment: dict[str, str], tmp_path: Path
+    environment: dict[str, str], tmp_path: Path, python: Python
 ) -> None:
     run: list[tuple[Command, Path]] = []
     for page in PAGES:
@@ -267,22 +240,11 @@ def test_every_command_runs_and_prints_what_is_shown(
         run += [(command, folder) for command in found]
     assert run
 
-    answers = subprocess.run(
-        [sys.executable, "-c", RUNNER],
-        cwd=ROOT,
-        env={**environment, "FLASK_APP": "manage.py"},
-        input=json.dumps([(str(folder), command.words) for command, folder in run]),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-    assert answers.returncode == 0, answers.stderr
-    for (command, _), answer in zip(run, answers.stdout.splitlines(), strict=True):
-        status, output = json.loads(answer)
-        assert status == 0, f"{command.text}\n{output}"
+    for command, folder in run:
+        told = python.run(("-m", *command.words), folder, {**environment, "FLASK_APP": "manage.py"})
+        assert told.status == 0, f"{command.text}\n{told.text}"
         for line in command.output:
-            assert re.search(loosely(line), output, re.MULTILINE), f"{command.text}\n{output}"
+            assert re.search(loosely(line), told.text, re.MULTILINE), f"{command.text}\n{told.text}"
 
 
 def loosely(line: str) -> str:

@@ -7,7 +7,6 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
@@ -30,8 +29,9 @@ from flask_testbed.embedded.server import EmbeddedServer
 from flask_testbed.errors import ServerError, SettingsError
 from flask_testbed.postgres.addresses import is_same_database
 from flask_testbed.postgres.connecting import connect, connect_parameters, shown
+from tests.support.embedded import start_user, wait_until_up
 from tests.support.migrations import MIGRATION, migrated, write_migrations
-from tests.support.processes import assert_no_password, finish
+from tests.support.processes import Python, assert_no_password, finish
 from tests.support.projects import Project, write_manage
 from tests.support.servers import Stock, clear_away, rough_folder
 from tests.support.toys import Toys, toy_db
@@ -471,18 +471,6 @@ def test_test_passes_the_status_of_pytest_and_leaves_nothing(
 
 # The embedded server
 
-STARTS = """
-import sys
-from pathlib import Path
-from flask_testbed.embedded import EmbeddedServer
-from flask_testbed.postgres.connecting import connect
-server = EmbeddedServer(Path("/srv/regression/instance"), "test")
-server.start()
-with connect(server.url("postgres"), setting="x"):
-    print("up", flush=True)
-sys.stdin.read()
-"""
-
 
 @pytest.fixture
 def home(environment: pytest.MonkeyPatch) -> Iterator[Path]:
@@ -495,25 +483,18 @@ def home(environment: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.mark.parametrize("variable", ["PGPORT", "TMPDIR"])
 def test_a_server_is_found_from_another_environment(
-    home: Path, environment: pytest.MonkeyPatch, tmp_path: Path, variable: str
+    home: Path, environment: pytest.MonkeyPatch, python: Python, variable: str
 ) -> None:
     if variable == "TMPDIR":
         environment.setenv("FLASK_TESTBED_HOME", str(home / ("x" * 75) / ("y" * 75)))
     other = {"PGPORT": "6543", "TMPDIR": str(home / "tmp")}[variable]
     (home / "tmp").mkdir(mode=0o777)
-    users = [
-        subprocess.Popen(
-            [sys.executable, "-c", STARTS],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=os.environ | more,
-        )
-        for more in ({variable: other}, {})
-    ]
-    assert [user.stdout.readline() for user in users if user.stdout] == ["up\n", "up\n"]
+    instance = Path("/srv/regression/instance")
+    users = [start_user(python, instance, **more) for more in ({variable: other}, {})]
     for user in users:
-        user.communicate(timeout=20)
+        wait_until_up(user)
+    for user in users:
+        user.communicate()
 
 
 @pytest.mark.parametrize("name", ["a b", "a,b", "ü%20'\"?&=#", "$HOME;x"])

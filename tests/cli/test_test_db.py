@@ -232,7 +232,7 @@ def test_serve_keeps_the_embedded_server_up_until_ctrl_c(project: Project) -> No
     created = project.run("-m", "flask", "--app", "toyapp", "test-db", "create")
     assert created.status == 0, created.text
 
-    with project.start("-u", "-m", "flask", "--app", "toyapp", "test-db", "serve") as serving:
+    with project.start("-m", "flask", "--app", "toyapp", "test-db", "serve") as serving:
         assert serving.stdout is not None
         first, second = serving.stdout.readline(), serving.stdout.readline()
         url = first.removeprefix("Serving ").strip()

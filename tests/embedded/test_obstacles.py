@@ -16,8 +16,9 @@ from flask_testbed.embedded import folders
 from flask_testbed.embedded.server import EmbeddedServer
 from flask_testbed.errors import ServerError
 from tests.support.embedded import ask, is_up, start_user
+from tests.support.processes import Python
 from tests.support.servers import clear_away, rough_folder
-from tests.support.waiting import wait_for
+from tests.support.waiting import PATIENCE, wait_for
 
 
 @pytest.fixture
@@ -127,12 +128,12 @@ def test_data_that_is_damaged_is_one_sentence(server: EmbeddedServer) -> None:
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_who_is_stopped_in_the_middle_of_making_it_leaves_nothing_in_the_way(
-    server: EmbeddedServer, how: signal.Signals
+    server: EmbeddedServer, python: Python, how: signal.Signals
 ) -> None:
-    user = start_user(server)
+    user = start_user(python, server.instance)
     wait_for(lambda: list(server.home.glob("*.new/*")), "the cluster to be half-made")
     user.send_signal(how)
-    user.communicate(timeout=20)
+    user.communicate(timeout=PATIENCE)
     assert not server.data.exists()
 
     server.start()

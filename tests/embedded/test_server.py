@@ -17,14 +17,16 @@ import pytest
 from flask_testbed.embedded import folders, places, programs
 from flask_testbed.embedded.server import EmbeddedServer
 from flask_testbed.errors import ServerError
-from tests.support.embedded import USER, ask, is_up, start_user
+from tests.support.embedded import USER, ask, is_up, start_user, wait_until_up
+from tests.support.processes import Python
 from tests.support.servers import clear_away, rough_folder
-from tests.support.waiting import wait_for
+from tests.support.waiting import PATIENCE, wait_for
 
 #: Becomes an ordinary user once all is imported, which they might not be able to read.
 AS_NOBODY = """
 import os, pwd, sys
 from flask_testbed.embedded import EmbeddedServer, programs
+from flask_testbed.postgres.connecting import connect
 programs.version(), programs.package()
 os.chdir("/")
 sys.executable = sys.argv[2]
@@ -76,13 +78,6 @@ def keeper(server: EmbeddedServer) -> psutil.Process:
     return found[0]
 
 
-def wait_until_up(user: subprocess.Popen[str]) -> None:
-    assert user.stdout is not None
-    assert user.stderr is not None
-    if user.stdout.readline() != "up\n":
-        pytest.fail(user.stderr.read())
-
-
 def test_it_starts_at_first_use_and_stops_with_its_last_user(server: EmbeddedServer) -> None:
     url = server.url("x_test")
     assert not is_up(server), url
@@ -118,22 +113,24 @@ def test_it_logs_what_it_does_and_shows_its_state(
     assert others == [f"using {server.home}", f"released {server.home}"]
 
 
-def test_two_processes_that_start_it_at_once_share_it(server: EmbeddedServer) -> None:
-    users = [start_user(server) for _ in range(3)]
+def test_two_processes_that_start_it_at_once_share_it(
+    server: EmbeddedServer, python: Python
+) -> None:
+    users = [start_user(python, server.instance) for _ in range(3)]
     for user in users:
         wait_until_up(user)
     first = postmaster(server).pid
 
     for user in users[:2]:
-        user.communicate(timeout=20)
+        user.communicate(timeout=PATIENCE)
     server.start()
     assert postmaster(server).pid == first
-    users[2].communicate(timeout=20)
+    users[2].communicate(timeout=PATIENCE)
     assert ask(server) == 42
 
 
-def test_it_stops_when_its_last_user_is_killed(server: EmbeddedServer) -> None:
-    user = start_user(server)
+def test_it_stops_when_its_last_user_is_killed(server: EmbeddedServer, python: Python) -> None:
+    user = start_user(python, server.instance)
     wait_until_up(user)
     assert ask(server) == 42
 
@@ -364,7 +361,7 @@ def test_an_ordinary_user_has_a_server_too(environment: pytest.MonkeyPatch) -> N
         assert postmaster(server).username() == "nobody"
         assert stat.S_IMODE(server.home.stat().st_mode) == 0o700
     finally:
-        user.communicate(timeout=20)
+        user.communicate(timeout=PATIENCE)
         clear_away(home)
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections import Counter
 from datetime import UTC, date, datetime
 from itertools import pairwise
@@ -26,6 +24,7 @@ from factories import PASSWORD, UserFactory
 from factories.scenarios import scenarios
 from flask_testbed.seeds.playing import SeedReport, play
 from tests.support.paths import ROOT
+from tests.support.processes import Python
 
 DAY = date(2026, 3, 4)
 MIDNIGHT = datetime(2026, 3, 4, tzinfo=UTC)
@@ -305,19 +304,13 @@ def test_the_command_fills_the_database_that_the_routes_show(
     assert client.get("/").status_code == 200
 
 
-def test_a_database_that_is_down_is_one_sentence() -> None:
+def test_a_database_that_is_down_is_one_sentence(python: Python) -> None:
     url = "postgresql://ada:secret@127.0.0.1:1/shop"
-    done = subprocess.run(
-        [sys.executable, "manage.py", "seed", "demo"],
-        cwd=ROOT,
-        env={**os.environ, "DATABASE_URL": url},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 1
-    assert done.stdout == ""
-    (line,) = done.stderr.splitlines()
+    command = ("manage.py", "seed", "demo")
+    done = python.run(command, ROOT, {**os.environ, "DATABASE_URL": url})
+    assert done.status == 1
+    assert done.out == ""
+    (line,) = done.err.splitlines()
     assert line.startswith(
         "Error: Nothing was written to postgresql+psycopg://ada:***@127.0.0.1:1/shop"
     )

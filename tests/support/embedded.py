@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
-import sys
+from pathlib import Path
 
 import psycopg
+import pytest
 
 from flask_testbed.embedded import EmbeddedServer
 
-#: Uses a server until its input ends; says so when it is up.
+from .paths import ROOT
+from .processes import Process, Python
+
+#: Uses a server until its input ends, and says when it has connected to it.
 USER = """
 import sys
 from pathlib import Path
 from flask_testbed.embedded import EmbeddedServer
+from flask_testbed.postgres.connecting import connect
 server = EmbeddedServer(Path(sys.argv[1]), "test")
 server.start()
-print("up", flush=True)
+with connect(server.url("postgres"), setting="x"):
+    print("up", flush=True)
 sys.stdin.read()
 """
 
@@ -27,6 +34,7 @@ def is_up(server: EmbeddedServer) -> bool:
 
 
 def ask(server: EmbeddedServer, statement: str = "SELECT 42") -> object:
+    """Return what a statement gives, sent through a connection of the test's own."""
     url = server.url("postgres").set(drivername="postgresql")
     with psycopg.connect(url.render_as_string()) as connection:
         row = connection.execute(statement).fetchone()
@@ -34,8 +42,15 @@ def ask(server: EmbeddedServer, statement: str = "SELECT 42") -> object:
     return row[0]
 
 
-def start_user(server: EmbeddedServer) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", USER, str(server.instance)]
-    return subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+def start_user(python: Python, instance: Path, **environment: str) -> Process:
+    """Start a process that uses the server of an instance folder until its input ends."""
+    command = ("-c", USER, str(instance))
+    return python.start(command, ROOT, os.environ | environment, stdin=True)
+
+
+def wait_until_up(user: Process | subprocess.Popen[str]) -> None:
+    """Wait until a user of a server says that it is up."""
+    assert user.stdout is not None
+    assert user.stderr is not None
+    if user.stdout.readline() != "up\n":
+        pytest.fail(user.stderr.read())

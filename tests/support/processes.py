@@ -75,7 +75,6 @@ class Process:
             if stream is not None:
                 stream.close()
         self.wait()
-        self._answers.close()
 
     def poll(self) -> int | None:
         """Status of the process, or None while it runs."""
@@ -90,6 +89,7 @@ class Process:
             if not select.select([self._answers], [], [], timeout)[0]:
                 raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0)
             self.returncode = int(self._answers.readline())
+            self._answers.close()
         return self.returncode
 
     def communicate(self, timeout: float | None = None) -> tuple[str, str]:
@@ -99,16 +99,18 @@ class Process:
         end = time.monotonic() + (PATIENCE if timeout is None else timeout)
         with selectors.DefaultSelector() as events:
             for stream in self._printed:
-                events.register(stream, selectors.EVENT_READ)
+                if not stream.closed:
+                    events.register(stream, selectors.EVENT_READ, stream)
             while events.get_map():
                 ready = events.select(max(0, end - time.monotonic()))
                 if not ready:
                     raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or PATIENCE)
                 for key, _ in ready:
                     data = os.read(key.fd, 65536)
-                    self._printed[key.fileobj] += data  # type: ignore[index]
+                    self._printed[key.data] += data
                     if not data:
                         events.unregister(key.fileobj)
+                        key.data.close()
         self.wait(max(0, end - time.monotonic()))
         out, err = (data.decode() for data in self._printed.values())
         return out, err
