@@ -445,6 +445,19 @@ def test_a_transaction_that_has_failed_below_another_is_in_the_way() -> None:
         pair.write(pair.second, READ)
 
 
+def test_a_transaction_that_has_rolled_back_to_its_own_savepoint_commits() -> None:
+    pair = Pair()
+    pair.write(pair.second, SAVEPOINT)
+    pair.server.in_error = True
+    pair.write(pair.second, ROLL_BACK_TO)
+    assert pair.second.state is State.FAILED
+    pair.server.in_error = False
+    pair.savepoints.report(in_error=False)
+    pair.end(pair.second, commit=True)
+    # A rollback of the first one would undo that.
+    assert pair.first.covers
+
+
 # What each transaction costs
 
 

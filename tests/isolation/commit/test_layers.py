@@ -490,7 +490,7 @@ def test_layers_of_a_run_that_was_killed_are_forgotten() -> None:
         before = contents(first)
         with app.app_context():
             run(db.engine, TEAM, statement)
-        first.keep("killed", "A fixture")
+        first.keep_layer("killed", "A fixture")
         assert contents(first) != before
         # It does not come to its fixture's teardown.
         first.close()
