@@ -13,6 +13,7 @@ from flask_sqlalchemy import SQLAlchemy
 from flask_testbed.embedded import EmbeddedServer
 from flask_testbed.postgres.cluster import Cluster
 
+from .migrations import write_migrations
 from .paths import INSTANCE
 from .processes import Python
 from .projects import DECIDING, Project
@@ -105,3 +106,20 @@ def python() -> Iterator[Python]:
 def project(environment: pytest.MonkeyPatch, tmp_path: Path, python: Python) -> Project:
     """A toy project, with warnings as errors."""
     return Project.make(tmp_path, python)
+
+
+@pytest.fixture
+def home(environment: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder for embedded servers that only one test uses."""
+    folder = rough_folder()
+    environment.setenv("FLASK_TESTBED_HOME", str(folder))
+    yield folder
+    clear_away(folder)
+
+
+@pytest.fixture
+def migrations(tmp_path: Path) -> Path:
+    """A folder with one migration, which makes a table called shelf."""
+    folder = tmp_path / "migrations"
+    write_migrations(folder)
+    return folder
