@@ -31,7 +31,7 @@ from tests.support.waiting import wait_for
 SLOW = """
         import pathlib, time
         pathlib.Path("in-the-middle").touch()
-        time.sleep(60)
+        time.sleep(3600)
 """
 
 

@@ -34,7 +34,7 @@ def test_a_killed_run_of_workers_is_mended_by_one_without(stock: Stock, project:
             def test_slow(app, n, worker_id):
                 add("x")
                 pathlib.Path(f"in-the-middle-{worker_id}").touch()
-                time.sleep(60)
+                time.sleep(3600)
         """,
         test_it="from models import add\n\ndef test_it(app):\n    add('x')\n",
     )
@@ -42,7 +42,7 @@ def test_a_killed_run_of_workers_is_mended_by_one_without(stock: Stock, project:
     environment = {"DATABASE_URL": stock.url("own")}
     killed = project.start("-m", "pytest", "-n2", "test_slow.py", **environment)
     for worker in ("gw0", "gw1"):
-        wait_for((project.root / f"in-the-middle-{worker}").exists, "both workers", 40)
+        wait_for((project.root / f"in-the-middle-{worker}").exists, "both workers")
     for child in psutil.Process(killed.pid).children(recursive=True):
         child.kill()
     killed.kill()
