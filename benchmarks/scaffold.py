@@ -1,4 +1,4 @@
-"""Scaffold factories for the models of packages that nobody prepared, and lint them."""
+"""Scaffold factories for the models of installed packages, and lint them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ OTHERS = re.compile(r"(^|\.)(tests?|migrations?|alembic\w*|versions|cmd)(\.|$)")
 
 def import_models(package: str) -> None:
     """Import every module of a package whose name sounds like models."""
-    # What a package warns of, logs or lacks is its own affair.
+    # The warnings, log messages and missing dependencies of a package are not measured.
     warnings.simplefilter("ignore")
     logging.disable()
     root = importlib.import_module(package)
@@ -49,7 +49,7 @@ def import_models(package: str) -> None:
 
 
 def mappers_by_metadata(packages: Iterable[str]) -> dict[MetaData, list[Mapper[Any]]]:
-    """The models of the packages that are mapped to tables."""
+    """Return the models of packages that are mapped to tables, by metadata."""
     configure_mappers()
     found: dict[MetaData, list[Mapper[Any]]] = {}
     for registry in _all_registries():
@@ -63,9 +63,9 @@ def mappers_by_metadata(packages: Iterable[str]) -> dict[MetaData, list[Mapper[A
 
 
 def fit_postgresql(metadata: MetaData, app: Flask, db: SQLAlchemy) -> set[Table]:
-    """Make what was written for other databases into a schema of PostgreSQL.
+    """Adapt a schema that was written for other databases to PostgreSQL.
 
-    :returns: the tables that PostgreSQL refuses all the same.
+    :returns: the tables that PostgreSQL refuses nevertheless.
     """
     dialect = postgresql.psycopg.dialect()
     names: Counter[str] = Counter()
@@ -73,7 +73,7 @@ def fit_postgresql(metadata: MetaData, app: Flask, db: SQLAlchemy) -> set[Table]
         for column in table.columns:
             if isinstance(column.type, Enum) and not column.type.name:
                 column.type.name = f"{table.name}_{column.name}"
-        # There, an index's name is that of its table alone.
+        # In other databases, the name of an index need only be unique in its table.
         for index in sorted(table.indexes, key=lambda one: str(one.name)):
             names[str(index.name)] += 1
             index.name = f"{str(index.name)[:50]}_{names[str(index.name)]}"
@@ -95,10 +95,10 @@ def fit_postgresql(metadata: MetaData, app: Flask, db: SQLAlchemy) -> set[Table]
     return refused
 
 
-def try_out(
+def scaffold_and_lint(
     metadata: MetaData, mappers: list[Mapper[Any]], folder: Path, samples: int
 ) -> tuple[list[type], list[Fault], int, int]:
-    """Scaffold and lint; the models, the faults, how many were left out, and the lines."""
+    """Scaffold and lint. Return the models, the faults, the number left out, and of lines."""
     number = len(sys.modules)
     app = Flask(f"scaffold{number}", instance_path=str(folder))
     app.config["SQLALCHEMY_DATABASE_URI"] = development_url(folder, f"scaffold{number}")
@@ -107,7 +107,7 @@ def try_out(
         db = SQLAlchemy(metadata=metadata)
         db.init_app(app)
         Testbed(app)
-        with quiet_creation(metadata):
+        with no_creation(metadata):
             refused = fit_postgresql(metadata, app, db)
         kept = [one for one in mappers if not refused & set(one.tables)]
         module = f"scaffolded_{number}"
@@ -121,8 +121,8 @@ def try_out(
 
 
 @contextlib.contextmanager
-def quiet_creation(metadata: MetaData) -> Iterator[None]:
-    """No table yet: `fit_postgresql` makes them one by one."""
+def no_creation(metadata: MetaData) -> Iterator[None]:
+    """Do not create the tables: `fit_postgresql` creates them one by one."""
     kept, metadata.create_all = metadata.create_all, lambda *_, **__: None  # type: ignore[method-assign]
     try:
         yield
@@ -132,9 +132,9 @@ def quiet_creation(metadata: MetaData) -> Iterator[None]:
 
 @click.command()
 @click.argument("packages", nargs=-1, required=True)
-@click.option("--samples", default=100, show_default=True, help="Of each factory.")
-@click.option("--keep", type=click.Path(path_type=Path), help="Where to leave the factories.")
-@click.option("--verbose", is_flag=True, help="Tell each fault.")
+@click.option("--samples", default=100, show_default=True, help="Samples of each factory.")
+@click.option("--keep", type=click.Path(path_type=Path), help="Folder to write the factories to.")
+@click.option("--verbose", is_flag=True, help="Print each fault.")
 def command(packages: tuple[str, ...], samples: int, keep: Path | None, verbose: bool) -> None:
     """Scaffold factories for every model of installed PACKAGES, and count those that lint clean.
 
@@ -153,7 +153,7 @@ def command(packages: tuple[str, ...], samples: int, keep: Path | None, verbose:
     sys.path.insert(0, str(folder))
     for metadata, mappers in mappers_by_metadata(packages).items():
         begun = time.perf_counter()
-        models, faults, left_out, lines = try_out(metadata, mappers, folder, samples)
+        models, faults, left_out, lines = scaffold_and_lint(metadata, mappers, folder, samples)
         bad = {fault.factory for fault in faults}
         total, clean = total + len(models), clean + len(models) - len(bad)
         name = ", ".join(sorted({one.class_.__module__.partition(".")[0] for one in mappers}))

@@ -15,6 +15,8 @@ from weakref import ref
 import psycopg
 from psycopg import errors, pq
 from psycopg.adapt import AdaptersMap
+from sqlalchemy.engine import make_url
+from sqlalchemy.engine.mock import MockConnection
 
 T = TypeVar("T")
 
@@ -322,3 +324,26 @@ def sequence_counter(factory: Any) -> Any:
     ``None`` before the factory has been called.
     """
     return factory._meta._counter
+
+
+# SQLAlchemy's mock connection, for the fingerprint of models
+
+
+class RecordingConnection(MockConnection):
+    """A connection that records statements and executes none. SQLAlchemy 2.0 and 2.1.
+
+    ``create_mock_engine()`` is documented. The class of what it returns is not, and lacks methods
+    that listeners to ``after_create`` call, such as ``exec_driver_sql()``.
+    """
+
+    def __init__(self) -> None:
+        self.statements: list[str] = []
+        super().__init__(make_url("postgresql+psycopg://").get_dialect()(), self._record)
+
+    def _record(self, statement: Any, *parameters: Any, **_: Any) -> None:
+        compile_ = getattr(statement, "compile", None)
+        text = compile_(dialect=self.dialect) if compile_ else statement
+        self.statements.append(f"{text}{parameters or ''}")
+
+    def __getattr__(self, name: str) -> Any:
+        return self._record

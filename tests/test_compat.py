@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,8 +12,10 @@ import pytest
 import sqlalchemy as sa
 from factory.alchemy import SQLAlchemyModelFactory, SQLAlchemyOptions
 from flask import Flask, current_app
+from psycopg import pq
 from psycopg.pq import Format
 from sqlalchemy import event
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from flask_testbed import _compat
@@ -27,6 +30,78 @@ def test_the_object_behind_a_proxy() -> None:
     app = Flask("toy")
     with app.app_context():
         assert _compat.unproxied(current_app) is app
+
+
+# psycopg
+
+
+def test_the_parts_of_a_connection_that_borrows() -> None:
+    for method in ("_notice_handler", "_check_connection_ok", "_check_intrans_gen"):
+        assert callable(getattr(psycopg.Connection, method))
+    connection = psycopg.Connection[Any](pq.PGconn.connect_start(b"host=127.0.0.1 port=1"))
+    try:
+        attributes = {"_adapters", "_autocommit", "_closed", "_num_transactions", "_prepared"}
+        assert attributes <= vars(connection).keys()
+        _compat.forget_prepared(connection)
+    finally:
+        connection.close()
+
+
+# pytest
+
+
+@pytest.fixture(scope="module", params=["one", "other"])
+def parametrized(request: pytest.FixtureRequest) -> tuple[str, int]:
+    return request.param, _compat.parameter_index(request)
+
+
+@pytest.fixture
+def asking(parametrized: tuple[str, int], request: pytest.FixtureRequest) -> pytest.FixtureRequest:
+    return request
+
+
+def test_the_index_of_a_parameter(parametrized: tuple[str, int]) -> None:
+    assert parametrized == {"one": ("one", 0), "other": ("other", 1)}[parametrized[0]]
+
+
+def test_a_fixture_without_a_parameter_has_the_index_0(request: pytest.FixtureRequest) -> None:
+    assert _compat.parameter_index(request) == 0
+
+
+def test_the_definition_and_the_value_of_a_fixture(
+    asking: pytest.FixtureRequest, parametrized: tuple[str, int]
+) -> None:
+    definition = _compat.definition_in_use(asking, "parametrized")
+    assert isinstance(definition, pytest.FixtureDef)
+    assert _compat.fixture_value(definition) is parametrized
+
+
+@pytest.fixture(scope="module")
+def broken_later(request: pytest.FixtureRequest) -> pytest.FixtureRequest:
+    return request
+
+
+def test_the_error_of_a_fixture_is_raised_for_later_requests(
+    request: pytest.FixtureRequest, broken_later: pytest.FixtureRequest
+) -> None:
+    definition = _compat.definition_in_use(request, "broken_later")
+    value = _compat.fixture_value(definition)
+    _compat.set_fixture_error(definition, broken_later, LookupError("half-way"))
+    try:
+        with pytest.raises(LookupError, match="half-way"):
+            definition.execute(broken_later)
+    finally:
+        definition.cached_result = (value, definition.cache_key(broken_later), None)
+
+
+def test_the_session(request: pytest.FixtureRequest) -> None:
+    assert _compat.pytest_session(request.config) is request.session
+
+
+def test_an_option_that_pytest_has_read_or_is_about_to_read(pytestconfig: pytest.Config) -> None:
+    assert _compat.pytest_option(pytestconfig, "keep_db") is pytestconfig.getoption("keep_db")
+    assert hasattr(pytestconfig.known_args_namespace, "keep_db")
+    assert _compat.pytest_option(pytestconfig, "there_is_no_such_option") is None
 
 
 # factory_boy
@@ -92,6 +167,14 @@ def test_the_dumper_of_arrays(value: list[Any]) -> None:
     assert loader.load(made) == value
 
 
+def test_the_dumper_of_arrays_refuses_what_is_no_rectangle() -> None:
+    dumper = _compat.array_dumper(psycopg.adapters.types["text"].oid, str.encode)
+
+    # Rows in bulk are sent as text then.
+    with pytest.raises(psycopg.DataError):
+        dumper.dump([["a", "b"], ["c"]])
+
+
 # SQLAlchemy's models, for rows in bulk
 
 
@@ -151,3 +234,81 @@ def test_listeners() -> None:
 def test_types_that_write_by_an_expression() -> None:
     assert _compat.has_bind_expression(Shouted())
     assert not _compat.has_bind_expression(sa.Text())
+
+
+# SQLAlchemy's mock connection
+
+
+def test_the_statements_of_models_and_listeners_are_recorded() -> None:
+    metadata = sa.MetaData()
+    sa.Table("shelf", metadata, sa.Column("id", sa.Integer, primary_key=True))
+
+    @event.listens_for(metadata, "after_create")
+    def add(target: Any, connection: Any, **_: Any) -> None:
+        connection.execute(sa.text("SELECT 1"))
+        connection.exec_driver_sql("SELECT 2")
+
+    recorder = _compat.RecordingConnection()
+    metadata.create_all(recorder, checkfirst=False)
+
+    assert "CREATE TABLE shelf" in recorder.statements[0]
+    assert recorder.statements[1:] == ["SELECT 1", "SELECT 2"]
+
+
+# Python and SQLAlchemy's types and constraints, for scaffold
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+def test_the_operations_of_a_regular_expression() -> None:
+    operations = [str(operation) for operation, _ in _compat.parse_regex("^a[b-c]{2}")]
+
+    assert operations == ["AT", "LITERAL", "MAX_REPEAT"]
+
+
+def test_the_variant_of_a_type() -> None:
+    varied = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
+
+    assert isinstance(_compat.postgresql_variant(varied), postgresql.JSONB)
+    assert isinstance(_compat.postgresql_variant(sa.JSON()), sa.JSON)
+
+
+def test_the_members_of_an_enumeration() -> None:
+    assert _compat.enum_members(sa.Enum(Colour))["RED"] is Colour.RED
+
+
+def test_a_constraint_that_a_type_made() -> None:
+    kind = sa.Enum(Colour, native_enum=False, create_constraint=True)
+    table = sa.Table(
+        "compat_checks",
+        sa.MetaData(),
+        sa.Column("colour", kind),
+        sa.CheckConstraint("colour <> ''", name="own"),
+    )
+
+    checks = [one for one in table.constraints if isinstance(one, sa.CheckConstraint)]
+
+    assert {one.name == "own": _compat.belongs_to_type(one) for one in checks} == {
+        True: False,
+        False: True,
+    }
+
+
+# factory_boy's sequences, for lint
+
+
+class NumberedFactory(factory.Factory):  # type: ignore[misc]  # factory_boy is Any to mypy
+    class Meta:
+        model = dict
+
+    number = factory.Sequence(int)
+
+
+@pytest.mark.parametrize("number", [0, 7])
+def test_the_counter_of_a_sequence(number: int) -> None:
+    NumberedFactory.reset_sequence(number)
+
+    assert NumberedFactory()["number"] == number
+    assert _compat.sequence_counter(NumberedFactory).seq == number + 1

@@ -268,7 +268,7 @@ def private_members(path: Path) -> Iterator[str]:
             yield from (f"import {name}" for name in names if is_private(name))
         elif isinstance(node, ast.Attribute) and is_private(node.attr):
             owner = ast.unparse(node.value)
-            if owner not in {"self", "cls", "super()"}:
+            if owner not in {"self", "cls"} and not owner.startswith("super("):
                 yield f"{owner}.{node.attr}"
 
 

@@ -176,12 +176,13 @@ def _find_maintenance(app: Flask, environ: Mapping[str, str]) -> str:
 
     :raises SettingsError: locks cannot be held in it.
     """
-    setting = "TEST_DATABASE_MAINTENANCE"
-    name = str(environ.get(setting) or app.config.get(setting) or MAINTENANCE)
+    key = "TEST_DATABASE_MAINTENANCE"
+    name = str(environ.get(key) or app.config.get(key) or MAINTENANCE)
     if name in {"template0", "template1"} or DISPOSABLE.fullmatch(name):
         raise SettingsError(
-            f"{setting} names {name!r}. Name a database that stays and is not a template: a"
-            " connection to it is kept while tests run, and would forbid to drop or clone it."
+            f"TEST_DATABASE_MAINTENANCE names {name!r}. Name a database that stays and is not a"
+            " template: a connection to it is kept while tests run, and would forbid to drop or"
+            " clone it."
         )
     return name
 

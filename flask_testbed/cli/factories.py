@@ -73,15 +73,15 @@ def list_factories(as_json: bool) -> None:
 @click.option(
     "--random-seed", default="0", show_default=True, help="The same one gives the same values."
 )
-@click.option("--partial", is_flag=True, help="A model without a factory is no fault.")
+@click.option("--partial", is_flag=True, help="Do not report models without a factory.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for another program.")
 def lint_factories(
     names: tuple[str, ...], samples: int, random_seed: str, partial: bool, as_json: bool
 ) -> None:
     """Try factories, with each of their traits, against the database and its constraints.
 
-    It happens in a test database, which is dropped afterwards. The exit status is 1 if there is
-    a fault, or a model without a factory.
+    The rows are written to a test database, which is dropped afterwards. The exit status is 1 if
+    there is a fault, or a model without a factory.
 
     \b
     Example:
@@ -117,10 +117,10 @@ def _is_terminal(stream: TextIO) -> bool:
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write a new file, and not to the terminal.",
+    help="Write to this new file, not to the terminal.",
 )
 def draw_factories(form: str, output: Path | None) -> None:
-    """Show who makes whom.
+    """Show which factories create rows of which others.
 
     \b
     Example:
@@ -141,13 +141,13 @@ def draw_factories(form: str, output: Path | None) -> None:
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write a new file, and not to the terminal.",
+    help="Write to this new file, not to the terminal.",
 )
 def scaffold_factories(models: tuple[str, ...], output: Path | None) -> None:
     """Write factories for models that have none, from columns, constraints and relations.
 
-    A MODEL is module:Class, or a module, which means all of its models. What cannot be without
-    another model, comes with a factory for that, unless there is one. Needs no database.
+    A MODEL is module:Class, or a module for all of its models. A factory is also written for each
+    model that a non-null foreign key refers to, unless there is one. Needs no database.
 
     \b
     Example:
@@ -162,17 +162,17 @@ def scaffold_factories(models: tuple[str, ...], output: Path | None) -> None:
         click.echo(source, nl=False)
         return
     _write_new(output, source)
-    click.echo(f"Wrote {output}. Read it, and try it: flask factories lint")
+    click.echo(f"Wrote {output}. Read it, then try it: flask factories lint")
 
 
 def _write_new(file: Path, text: str) -> None:
-    """Write a file that is not there yet."""
+    """Write a file that does not exist yet."""
     try:
         with file.open("x", encoding="utf-8") as opened:
             opened.write(text)
     except FileExistsError:
         raise FactoryError(
-            f"{str(file)!r} is there already, and stays as it is. Name another file, or move it."
+            f"{str(file)!r} exists already and is not overwritten. Name another file, or move it."
         ) from None
     except OSError as error:
         raise FactoryError(f"{str(file)!r} cannot be written: {error.strerror}.") from error
@@ -185,7 +185,7 @@ def _progress(total: int) -> Iterator[Callable[[int], object]]:
 
 
 def described(report: LintReport) -> str:
-    """A report for a person, of at most 80 columns."""
+    """Return a report as text, at most 80 columns wide."""
     parts = [_described_fault(fault) for fault in report.faults]
     if report.without_factory:
         parts.append(_listed("Models without a factory:", report.without_factory))
@@ -201,12 +201,17 @@ def _described_fault(fault: Fault) -> str:
     called = fault.factory + (f", trait {fault.trait}" if fault.trait else "")
     where = ", ".join(f"{fault.table}.{name}" if fault.table else name for name in fault.columns)
     constraint = f"{fault.kind} {fault.constraint}" if fault.constraint else fault.kind
-    lines = [called, f"  {where or fault.table or 'no column'}: {constraint}", f"  {_often(fault)}"]
+    lines = [
+        called,
+        f"  {where or fault.table or 'no column'}: {constraint}",
+        f"  {_failures(fault)}",
+    ]
     lines += textwrap.wrap(fault.message, 76, initial_indent="  ", subsequent_indent="  ")
     return "\n".join(lines)
 
 
-def _often(fault: Fault) -> str:
+def _failures(fault: Fault) -> str:
+    """Return which strategies failed, and how many samples."""
     tried = ", ".join(fault.strategies)
     samples = f"{fault.failed:,} of {fault.samples:,} samples" if fault.failed else ""
     return "in " + ", and in ".join(part for part in (tried, samples) if part)
@@ -218,24 +223,24 @@ def _listed(heading: str, items: Any) -> str:
 
 
 def _wrapped(text: str, indent: str) -> str:
-    """In lines of at most 80 columns."""
+    """Wrap a text at 80 columns."""
     return textwrap.fill(text, 80, initial_indent=indent, subsequent_indent=indent)
 
 
 def _summary(report: LintReport) -> str:
     tried = (
-        f"{_number(report.factories, 'factory', 'factories')},"
-        f" {_number(report.traits, 'trait', 'traits')}, {report.samples:,} samples each"
+        f"{_counted(report.factories, 'factory', 'factories')},"
+        f" {_counted(report.traits, 'trait', 'traits')}, {report.samples:,} samples each"
         f" (random seed {report.random_seed}), in {report.seconds:.1f} s:"
     )
-    found = _number(len(report.faults), "fault", "faults") if report.faults else "no fault"
+    found = _counted(len(report.faults), "fault", "faults") if report.faults else "no fault"
     missing = len(report.without_factory)
     if missing:
-        found += f", {_number(missing, 'model', 'models')} without a factory"
+        found += f", {_counted(missing, 'model', 'models')} without a factory"
     return f"{tried}\n{found}."
 
 
-def _number(number: int, one: str, many: str) -> str:
+def _counted(number: int, one: str, many: str) -> str:
     return f"{number:,} {one if number == 1 else many}"
 
 

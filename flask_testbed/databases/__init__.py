@@ -1,5 +1,6 @@
-"""Databases that are made from an application's schema.
+"""Databases that are built from an application's schema.
 
-Templates, the test database of the commands, the development database, snapshots. May import
-:mod:`flask_testbed.application` and :mod:`flask_testbed.isolation`. Begin with :mod:`.template`.
+Templates, the test database of the commands, the development database and snapshots. May import
+:mod:`flask_testbed.application` and :mod:`flask_testbed.isolation`. Begin with :mod:`.template`;
+:mod:`.servers` finds the server of a database.
 """

@@ -13,7 +13,7 @@ from psycopg import sql
 
 from ..postgres.connecting import Connection
 
-Kind = Literal["table", "type", "null", "default", "comment", "constraint", "index", "enum"]
+EntryKind = Literal["table", "type", "null", "default", "comment", "constraint", "index", "enum"]
 
 _RELATIONS = sql.SQL("""
     WITH relation AS (
@@ -77,7 +77,7 @@ _DROPS = _RELATIONS + sql.SQL("""
 class Entry:
     """One definition in a schema."""
 
-    kind: Kind
+    kind: EntryKind
     relation: str
     """The table, with its schema unless that is ``public``; or the enum."""
     name: str

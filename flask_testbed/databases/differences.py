@@ -19,7 +19,7 @@ from sqlalchemy import inspect as mapping_of
 from ..application.databases import AppDatabase, database_of
 from ..application.schema import build_from_models, find_schema
 from ..postgres.cluster import Cluster
-from .catalog import Entry, Kind, drop_tables, read_schema
+from .catalog import Entry, EntryKind, drop_tables, read_schema
 from .test_database import TestDatabase
 
 
@@ -113,7 +113,7 @@ def _without(entries: Iterable[Entry], ignore: Sequence[str]) -> list[Entry]:
     ]
 
 
-def _by_place(entries: Iterable[Entry], kind: Kind) -> dict[tuple[str, str], str]:
+def _by_place(entries: Iterable[Entry], kind: EntryKind) -> dict[tuple[str, str], str]:
     return {(entry.relation, entry.name): entry.says for entry in entries if entry.kind == kind}
 
 
@@ -122,7 +122,7 @@ def _tables(entries: Iterable[Entry]) -> set[str]:
 
 
 def _missing(
-    models: Sequence[Entry], migrations: Sequence[Entry], kind: Kind, called: str
+    models: Sequence[Entry], migrations: Sequence[Entry], kind: EntryKind, called: str
 ) -> Iterator[Difference]:
     """Return what only one of them has, in tables that both have."""
     ours, theirs = _by_place(models, kind), _by_place(migrations, kind)
@@ -137,7 +137,7 @@ def _missing(
 
 def _columns(models: Sequence[Entry], migrations: Sequence[Entry]) -> Iterator[Difference]:
     """Return the columns that are defined differently."""
-    kinds: tuple[Kind, ...] = ("type", "null", "default", "comment")
+    kinds: tuple[EntryKind, ...] = ("type", "null", "default", "comment")
     for kind in kinds:
         ours, theirs = _by_place(models, kind), _by_place(migrations, kind)
         for table, name in ours.keys() & theirs.keys():
@@ -147,7 +147,7 @@ def _columns(models: Sequence[Entry], migrations: Sequence[Entry]) -> Iterator[D
                 yield Difference("column", table, name, says)
 
 
-def _says(kind: Kind, value: str) -> str:
+def _says(kind: EntryKind, value: str) -> str:
     """Return what one of them says of a column, after its name: "says NOT NULL"."""
     if value == "NULL":
         return "allows NULL"
@@ -156,14 +156,14 @@ def _says(kind: Kind, value: str) -> str:
     return f"says {value!r}" if kind == "comment" else f"says {value}"
 
 
-def _say(kind: Kind, value: str) -> str:
+def _say(kind: EntryKind, value: str) -> str:
     """Return the same in the plural."""
     verb, _, rest = _says(kind, value).partition(" ")
     return f"{ {'allows': 'allow', 'has': 'have', 'says': 'say'}[verb] } {rest}"
 
 
 def _named(
-    models: Sequence[Entry], migrations: Sequence[Entry], kind: Kind
+    models: Sequence[Entry], migrations: Sequence[Entry], kind: EntryKind
 ) -> Iterator[Difference]:
     """Return constraints and indexes that differ in name or definition, or that only one has."""
     both = _tables(models) & _tables(migrations)

@@ -170,7 +170,7 @@ class Snapshots:
         """Refuse a database that other people may use.
 
         All databases on the embedded development server are the project's. On another server the
-        label decides. That holds for saving as well, during which nobody can connect.
+        label decides. That holds for saving as well, since it closes the database to connections.
         """
         if not self.development:
             cluster.check_label(database)

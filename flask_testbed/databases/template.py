@@ -49,10 +49,17 @@ class Template:
 
     @contextmanager
     def held(self) -> Iterator[Database]:
-        """Build the template unless it exists, and keep others from dropping it inside.
+        """Hold the template inside. Raises as :meth:`hold`."""
+        found = self.hold()
+        try:
+            yield found
+        finally:
+            self.release()
 
-        Concurrent processes wait for the first one to build it. On an external server, the last
-        process that holds it drops it.
+    def hold(self) -> Database:
+        """Build the template unless it exists, and keep others from dropping it.
+
+        Concurrent processes wait for the first one to build it.
 
         :raises ServerError: the server has too few connections for the workers.
         :raises DatabaseError: the schema cannot be built; nothing is left of it.
@@ -60,10 +67,20 @@ class Template:
         # pytest-xdist sets the variable in each worker. No worker should begin in vain.
         check_capacity(self._cluster, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
         self._cluster.locks.lock_shared(self.name)
-        try:
-            yield self._find() or self._build_or_wait()
-        finally:
-            self._release()
+        return self._find() or self._build_or_wait()
+
+    def release(self) -> None:
+        """Let others drop the template. On an external server, the last one to release it does."""
+        cluster = self._cluster
+        if cluster.connection.closed:
+            return  # its locks are released, and the next process drops the template
+        cluster.locks.unlock_shared(self.name)
+        # On an embedded server, templates stay for the next run.
+        if cluster.embedded is None and cluster.locks.try_lock(self.name):
+            if found := cluster.find(self.name):
+                cluster.check_label(found)
+                cluster.drop(self.name)
+            cluster.locks.unlock(self.name)
 
     def _find(self) -> Database | None:
         found = self._cluster.find(self.name)
@@ -94,18 +111,6 @@ class Template:
         seconds = time.perf_counter() - started
         logger.debug("built %r in %.3f s", self, seconds)
         return Database(self.name, cluster.role, label, connections=0)
-
-    def _release(self) -> None:
-        cluster = self._cluster
-        if cluster.connection.closed:
-            return  # its locks are released, and the next process drops the template
-        cluster.locks.unlock_shared(self.name)
-        # On an embedded server, templates stay for the next run.
-        if cluster.embedded is None and cluster.locks.try_lock(self.name):
-            if found := cluster.find(self.name):
-                cluster.check_label(found)
-                cluster.drop(self.name)
-            cluster.locks.unlock(self.name)
 
 
 def count_tables(connection: Connection) -> int:

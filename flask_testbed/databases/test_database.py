@@ -219,7 +219,7 @@ class TestDatabase:
         if label.fingerprint != template.fingerprint:
             raise RefusedError(
                 f"Refused: the database {self.target.name!r} is there already, and its schema is"
-                " not the application's of now. Make it anew, empty, with: flask test-db reset"
+                " not the current one. Replace it by an empty one with: flask test-db reset"
             )
 
     def _created(self, cluster: Cluster, started: float, label: Label, *, existed: bool) -> Created:

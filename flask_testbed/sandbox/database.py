@@ -81,7 +81,9 @@ class ProcessDatabase:
         self._claims.drop_leftovers()
         self.schema: Schema = find_schema(app_database)
         self._template = Template(self.cluster, self.schema)
-        self._held.enter_context(self._template.held())
+        self._template.hold()
+        # Not held(): a generator is closed when it is collected, also in a process that was forked.
+        self._held.callback(self._template.release)
         self.name, is_there = self._claims.take(self._template.fingerprint)
         if is_there:
             self.cluster.set_label(self.name, self._own_label())

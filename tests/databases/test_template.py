@@ -148,6 +148,45 @@ def test_what_is_interrupted_while_it_is_built_is_mended(
     assert stock.databases() == sorted([*before, "own_test"])
 
 
+def test_each_event_is_logged(stock: Stock, toys: Toys, caplog: pytest.LogCaptureFixture) -> None:
+    app = toys.app(stock.url("own"))
+    caplog.set_level("DEBUG", logger="flask_testbed")
+
+    for command in ("create", "snapshot save one", "snapshot restore one", "drop", "prune"):
+        outcome = toys.run(app, "test-db", *command.split())
+        assert outcome.status == 0, outcome.text
+
+    said = "\n".join(caplog.messages)
+    for event in (
+        rf"created template database '{TEMPLATE}\w+' from None in \d\.\d{{3}} s",
+        rf"built <Template {TEMPLATE}\w+, built from models> in \d\.\d{{3}} s",
+        rf"created kept database 'own_test' from '{TEMPLATE}\w+' in",
+        rf"dropped database '{TEMPLATE}\w+' in \d\.\d{{3}} s",
+        r"saved the snapshot 'one' of 'own_test'",
+        r"restored the snapshot 'one' of 'own_test'",
+        r"dropped database 'own_test' in \d\.\d{3} s",
+    ):
+        assert re.search(event, said), said
+    assert stock.password not in said
+
+
+def test_a_template_that_exists_is_used_again(
+    stock: Stock, toys: Toys, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = toys.app(stock.url("own"))
+    schema = find_schema(database_of(app))
+    with closing(cluster(stock)) as one, closing(cluster(stock)) as two:
+        with Template(one, schema).held() as built:
+            caplog.set_level("DEBUG", logger="flask_testbed")
+            with Template(two, schema).held() as found:
+                assert found.name == built.name
+                assert found.label == built.label
+            assert built.name in stock.databases()
+        assert built.name not in stock.databases()
+
+    assert f"found the template {built.name}" in caplog.messages
+
+
 # Databases
 
 

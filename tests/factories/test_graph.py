@@ -1,4 +1,4 @@
-"""Who makes whom, as text and as a picture; and what a type checker knows of factories."""
+"""The graph of factories, as text and as a picture; and what a type checker knows of factories."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_the_picture_shows_every_factory_and_every_edge(app: Flask) -> None:
     said = [title.text for path in root.iter(f"{SVG}path") for title in path]
     assert shown >= set(graph.nodes)
     assert len(said) == len(graph.edges)
-    assert "AgentExecutionFactory makes governance.AgentFactory (agent)" in said
+    assert "AgentExecutionFactory creates governance.AgentFactory (agent)" in said
 
 
 def test_the_picture_needs_nothing_else(app: Flask) -> None:
@@ -180,7 +180,7 @@ def test_a_picture_is_written_and_never_over_another(
     command = ["factories", "graph", "--format", "svg", "--output", str(tmp_path / "made.svg")]
 
     assert toys.run(toy_app, *command).status == 0
-    toys.run(toy_app, *command).assert_says("is there already, and stays as it is")
+    toys.run(toy_app, *command).assert_says("exists already and is not overwritten")
 
 
 def test_the_list_fits_80_columns(app: Flask) -> None:

@@ -209,8 +209,21 @@ class Committing(ThingFactory):
             db.session.commit()
 
 
+numbers: list[int] = []
+
+
+class Counting(ThingFactory):
+    """Its rows are numbered by a query, which must see the rows before."""
+
+    @factory.lazy_attribute
+    def place(thing: Any) -> int:
+        number = db.session.scalar(sa.select(sa.func.count()).select_from(Thing)) or 0
+        numbers.append(number)
+        return number
+
+
 ONLY_IN_SAMPLES = ["OnceInAThousand", "NowAndThenTheSame"]
-CLEAN = ["ParentFactory", "ThingFactory", "Committing"]
+CLEAN = ["ParentFactory", "ThingFactory", "Committing", "Counting"]
 
 
 @pytest.fixture(scope="module")
@@ -324,6 +337,15 @@ def test_the_same_seed_finds_the_same(toy_app: Flask) -> None:
         return [replace(fault, message="") for fault in found]
 
     assert found("7") == found("7")
+
+
+def test_a_query_of_a_factory_sees_the_rows_before(toy_app: Flask) -> None:
+    numbers.clear()
+
+    assert faults(toy_app, "Counting", samples=12) == []
+    assert numbers[-12:] == list(range(12))
+    # Nothing was made twice: neither by the strategies nor by the samples.
+    assert len(numbers) == 3 * 4 + 12
 
 
 def test_nothing_stays_behind(toy_app: Flask) -> None:

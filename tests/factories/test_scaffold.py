@@ -1,4 +1,4 @@
-"""Factories that are scaffolded from models which nobody prepared."""
+"""Factories that scaffold writes for models."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def test_the_source_says(source: str, fragment: str, why: str) -> None:
 
 
 @pytest.mark.parametrize("missing", ["twice", "counted", "defaulted", "kind", "friends", "AnimalF"])
-def test_what_somebody_else_fills_is_left_out(source: str, missing: str) -> None:
+def test_columns_that_the_database_fills_are_left_out(source: str, missing: str) -> None:
     assert missing not in source
 
 
@@ -225,13 +225,13 @@ def test_one_model_brings_the_parents_that_it_needs() -> None:
     assert source.count("\nclass ") == 3  # with the base class
 
 
-def test_factories_that_are_there_are_used(
+def test_existing_factories_are_used(
     made: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # What is loaded here registers itself beside the others.
+    # The factories that are loaded here must not stay in the registry.
     monkeypatch.setattr(made.factories, "_by_path", dict(made.factories._by_path))
     known = Factories()
-    known._add(made.CountryFactory)
+    known.register(made.CountryFactory)
 
     source = scaffold(find_models([f"{MODELS}:Person"]), known)
 
@@ -250,7 +250,7 @@ def test_factories_that_are_there_are_used(
         ("", "cannot be imported"),
     ],
 )
-def test_what_is_no_model_is_refused(path: str, message: str) -> None:
+def test_a_path_that_names_no_model_is_refused(path: str, message: str) -> None:
     with pytest.raises(FactoryError, match=message):
         find_models([path])
 
@@ -290,11 +290,11 @@ def test_the_command_writes_a_new_file_and_never_over_another(
 
     assert first.status == 0, first.text
     assert "class TenantFactory(" in written
-    second.assert_says("is there already, and stays as it is")
+    second.assert_says("exists already and is not overwritten")
     assert file.read_text() == written
 
 
-def test_a_folder_that_is_not_there_is_named(toys: Toys, app: Flask, tmp_path: Path) -> None:
+def test_a_missing_folder_is_named(toys: Toys, app: Flask, tmp_path: Path) -> None:
     file = tmp_path / "nowhere" / "factories.py"
 
     outcome = toys.run(app, "factories", "scaffold", f"{MODELS}:Tenant", "--output", str(file))

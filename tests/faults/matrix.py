@@ -98,8 +98,9 @@ def _mend(scene: Scene, moment: Moment) -> None:
     with database.temporary() as (cluster, name), closing(cluster.connect(name)) as connection:
         connection.execute("INSERT INTO book (title) VALUES ('x')")
     for snapshot in snapshots.list():
-        snapshots.restore(snapshot.name)
-        snapshots.drop(snapshot.name)
+        assert snapshot.label is not None
+        snapshots.restore(snapshot.label.title)
+        snapshots.drop(snapshot.label.title)
     database.drop()
     database.prune()
     with closing(cluster_of(database.target)) as cluster:

@@ -190,6 +190,7 @@ class Interleavings(RuleBasedStateMachine):
             return
         if self._speak(session, ROLL_BACK_TO):
             self.server.roll_back_to(f"of_{number}")
+            self._note_rollback(session)
             session.rows, session.violating, session.local = session.nested
             session.failed = False
 
@@ -268,6 +269,7 @@ class Interleavings(RuleBasedStateMachine):
             action()  # type: ignore[operator]
         except ServerError:
             session.failed = True
+            self._note_rollback(session)
             return False
         return True
 
@@ -276,6 +278,12 @@ class Interleavings(RuleBasedStateMachine):
         for other in self.sessions:
             if other is not session and other.wrote:
                 other.overlapped = session.overlapped = True
+
+    def _note_rollback(self, session: Session) -> None:
+        """A rollback closes cursors of others, too, that were opened since it began to write."""
+        for other in self.sessions:
+            if session.wrote and other is not session:
+                other.cursors = frozenset()
 
     def _end_automatic(self, session: Session) -> None:
         """A statement in autocommit mode is committed by the next one, which settles it.
@@ -321,6 +329,8 @@ class Interleavings(RuleBasedStateMachine):
             assert self.server.now.cursors.isdisjoint(session.cursors)
         if commit and not session.failed:
             self.committed |= session.rows
+        else:
+            self._note_rollback(session)
         session.forget()
 
     def _refuse(self, justified: bool) -> None:
@@ -349,6 +359,90 @@ Interleavings.TestCase.settings = settings(
     max_examples=EXAMPLES, stateful_step_count=30, deadline=None
 )
 TestInterleavings = Interleavings.TestCase
+
+
+# What random interleavings meet seldom
+
+
+class Pair:
+    """Two transactions of a test, the second of which has its place after the first."""
+
+    def __init__(self) -> None:
+        self.server, self.savepoints = Server(), Savepoints()
+        self.first, self.second = (
+            self.savepoints.begin(automatic=False, read_only=False) for _ in range(2)
+        )
+        self.write(self.first)
+        self.write(self.second)
+
+    def write(self, transaction: ApplicationTransaction, effects: Effects = WRITE) -> None:
+        """Prepare a statement of a transaction."""
+        self.savepoints.report(in_error=self.server.in_error)
+        perform(self.server, self.savepoints.speak(transaction, effects))
+
+    def end(self, transaction: ApplicationTransaction, *, commit: bool) -> str:
+        """End a transaction, and return why the test is lost, if it is."""
+        end = self.savepoints.commit if commit else self.savepoints.roll_back
+        perform(self.server, end(transaction))
+        return self.savepoints.lost
+
+
+def test_a_rollback_alone_loses_nothing() -> None:
+    pair = Pair()
+    assert pair.end(pair.second, commit=False) == ""
+    assert pair.end(pair.first, commit=False) == ""
+
+
+@pytest.mark.parametrize("effects", [WRITE, DECLARE, READ_ONLY])
+def test_a_rollback_that_covers_what_another_has_done_since(effects: Effects) -> None:
+    pair = Pair()
+    pair.write(pair.first, effects)
+    assert "rolled back in which another" in pair.end(pair.second, commit=False)
+
+
+def test_a_rollback_that_covers_what_another_has_committed() -> None:
+    pair = Pair()
+    assert pair.end(pair.second, commit=True) == ""
+    assert "rolled back in which another" in pair.end(pair.first, commit=False)
+
+
+def test_a_rollback_out_of_order() -> None:
+    pair = Pair()
+    assert "began first ended first" in pair.end(pair.first, commit=False)
+
+
+def test_a_commit_out_of_order() -> None:
+    pair = Pair()
+    with pytest.raises(IsolationError, match="began first ended first"):
+        pair.end(pair.first, commit=True)
+    assert pair.savepoints.lost
+
+
+def test_a_transaction_that_has_failed_and_covers_another_is_in_the_way() -> None:
+    pair = Pair()
+    pair.write(pair.first)
+    pair.write(pair.second, READ)
+    pair.server.in_error = True
+    with pytest.raises(IsolationError, match="has failed and is still open"):
+        pair.write(pair.first, READ)
+
+
+def test_a_transaction_that_has_failed_alone_is_aborted_for_another() -> None:
+    pair = Pair()
+    pair.server.in_error = True
+    pair.write(pair.first, READ)
+    assert pair.second.state is State.ABORTED
+    with pytest.raises(TransactionAborted):
+        pair.write(pair.second, READ)
+    assert pair.end(pair.second, commit=True) == ""
+
+
+def test_a_transaction_that_has_failed_below_another_is_in_the_way() -> None:
+    pair = Pair()
+    pair.write(pair.first, READ)
+    pair.server.in_error = True
+    with pytest.raises(IsolationError, match="has failed and is still open"):
+        pair.write(pair.second, READ)
 
 
 # What each transaction costs

@@ -1,4 +1,4 @@
-"""Models in variety, for which factories are scaffolded. Nobody wrote a factory for them."""
+"""Models of many kinds without factories, which scaffold writes factories for."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Semicolons(sa.types.TypeDecorator[list[str]]):
 
 
 class Country(db.Model):
-    """A key of so few values that they come again."""
+    """The primary key has so few values that they repeat."""
 
     __tablename__ = "countries"
 
@@ -79,7 +79,7 @@ class Country(db.Model):
 
 
 class Person(db.Model):
-    """Texts of all lengths, unique ones, and a parent of few values."""
+    """It has texts of all lengths, unique texts, and a parent whose key has few values."""
 
     __tablename__ = "people"
     __table_args__ = (
@@ -106,7 +106,7 @@ class Person(db.Model):
 
 
 class Everything(db.Model):
-    """A column of each type, required."""
+    """It has a required column of each type."""
 
     __tablename__ = "everything"
 
@@ -146,7 +146,7 @@ class Everything(db.Model):
 
 
 class Measure(db.Model):
-    """Numbers within limits, of one column and of several."""
+    """Constraints limit its columns, one by one and together."""
 
     __tablename__ = "measures"
     __table_args__ = (
@@ -179,7 +179,7 @@ class Measure(db.Model):
 
 
 class Payment(db.Model):
-    """What is optional hangs together."""
+    """Constraints relate its optional columns to each other."""
 
     __tablename__ = "payments"
     __table_args__ = (
@@ -203,7 +203,7 @@ class Payment(db.Model):
 
 
 class Category(db.Model):
-    """A tree, whose root has no parent."""
+    """A tree whose root has no parent."""
 
     __tablename__ = "categories"
 
@@ -228,7 +228,7 @@ class Tenant(db.Model):
 
 
 class Site(db.Model):
-    """A key of two columns, one of which is its parent's."""
+    """The primary key has two columns, one of which is a foreign key."""
 
     __tablename__ = "sites"
 
@@ -247,7 +247,7 @@ class Account(db.Model):
 
 
 class Visit(db.Model):
-    """Two parents that must be of one tenant."""
+    """Its two parents must have the same tenant."""
 
     __tablename__ = "visits"
     __table_args__ = (
@@ -264,7 +264,7 @@ class Visit(db.Model):
 
 
 class Membership(db.Model):
-    """Keys without relations, which are its primary key together."""
+    """Two foreign keys without relationships are its primary key."""
 
     __tablename__ = "memberships"
 
@@ -281,7 +281,7 @@ friends = sa.Table(
 
 
 class Animal(db.Model):
-    """Of joined inheritance, and of no kind of its own."""
+    """The base class of joined and single table inheritance, without an identity of its own."""
 
     __tablename__ = "animals"
     __mapper_args__ = {"polymorphic_on": "kind"}  # noqa: RUF012
@@ -306,7 +306,7 @@ class Dog(Animal):
 
 
 class Vet(db.Model):
-    """Its patient is any animal."""
+    """Its parent may be any animal."""
 
     __tablename__ = "vets"
 
@@ -316,7 +316,7 @@ class Vet(db.Model):
 
 
 class Awkward(db.Model):
-    """Names that a factory, or Python, has already."""
+    """Its attributes have names that factories or their modules use."""
 
     __tablename__ = "awkward"
 
@@ -330,7 +330,7 @@ class Awkward(db.Model):
 
 
 class Token(db.Model):
-    """Of a name that the engine has too, with a constructor that takes what it needs alone."""
+    """It is called like a declaration, and its constructor takes only some of its columns."""
 
     __tablename__ = "tokens"
 
@@ -343,7 +343,7 @@ class Token(db.Model):
 
 
 class Hen(db.Model):
-    """A circle, of which one half may be missing."""
+    """It refers to an egg, which refers to a hen. One of the two may be missing."""
 
     __tablename__ = "hens"
 
@@ -361,7 +361,7 @@ class Egg(db.Model):
 
 
 class Booking(db.Model):
-    """Ranges that must not overlap."""
+    """Its ranges must not overlap."""
 
     __tablename__ = "bookings"
     __table_args__ = (pg.ExcludeConstraint(("during", "&&"), using="gist"),)
@@ -371,7 +371,7 @@ class Booking(db.Model):
 
 
 class Shelf(db.Model):
-    """Its labels are kept by their names."""
+    """Its labels are a dictionary."""
 
     __tablename__ = "shelves"
 

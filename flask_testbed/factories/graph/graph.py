@@ -1,4 +1,4 @@
-"""Who makes whom: the factories of an application as a graph."""
+"""The factories of an application as a graph: which creates rows of which others."""
 
 from __future__ import annotations
 
@@ -20,36 +20,36 @@ _ARROWS = {"parent": "-->", "optional": "-.->", "child": "--o", "kind": "==>"}
 
 @dataclass(frozen=True)
 class Edge:
-    """That one factory makes rows of another, or is a kind of it."""
+    """Two factories, the first of which creates rows of the second, or inherits from it."""
 
     source: str
     target: str
     kind: str
-    """``parent``: each row has one; ``optional``: with a trait; ``child``: rows that a call can ask
-    for; ``kind``: the source inherits from the target, and makes whom that makes."""
+    """``parent``: for each row; ``optional``: with a trait; ``child``: if a call asks for them;
+    ``kind``: the source inherits from the target, and creates the same rows."""
 
     labels: tuple[str, ...] = ()
-    """The attributes, and for optional ones the traits."""
+    """The attributes that the rows are created for, and the traits of optional ones."""
 
 
 @dataclass(frozen=True)
 class Graph:
-    """Factories by name, in the order of definition, and their edges."""
+    """The names of factories, in the order of definition, and the edges between them."""
 
     nodes: tuple[str, ...]
     edges: tuple[Edge, ...]
 
 
 def find_graph(factories: Factories) -> Graph:
-    """Read the declarations of all factories of a registry."""
+    """Return the graph of all factories of a registry, read from their declarations."""
     known = {factory: factories.name_of(factory) for factory in factories}
     merged: dict[tuple[str, str, str], list[str]] = {}
     for factory, source in known.items():
-        above = next((base for base in factory.__mro__[1:] if base in known), None)
-        if above is not None:
-            merged[source, known[above], "kind"] = []
-        inherited = set(_makes(above)) if above is not None else set()
-        for target, kind, label in _makes(factory):
+        base = next((one for one in factory.__mro__[1:] if one in known), None)
+        if base is not None:
+            merged[source, known[base], "kind"] = []
+        inherited = set(_created(base)) if base is not None else set()
+        for target, kind, label in _created(factory):
             if target in known and (target, kind, label) not in inherited:
                 labels = merged.setdefault((source, known[target], kind), [])
                 if label not in labels:
@@ -58,34 +58,35 @@ def find_graph(factories: Factories) -> Graph:
     return Graph(tuple(known.values()), tuple(edges))
 
 
-Made = tuple[type[BaseFactory[Any]], str, str]
+Created = tuple[type[BaseFactory[Any]], str, str]
+"""A factory that another one calls, the kind of the edge, and its label."""
 
 
-def _makes(factory: type[BaseFactory[Any]]) -> Iterator[Made]:
-    """Which factories one calls, how, and under which name."""
+def _created(factory: type[BaseFactory[Any]]) -> Iterator[Created]:
+    """Yield the factories that one factory calls."""
     options = factory._meta
     for name, value in options.base_declarations.items():
-        yield from _made(value, name, "parent")
+        yield from _created_by(value, name, "parent")
     for name, value in options.parameters.items():
         if isinstance(value, declarations.Trait):
             for attribute, overriding in value.overrides.items():
-                yield from _made(overriding, f"{name}: {attribute}", "optional")
+                yield from _created_by(overriding, f"{name}: {attribute}", "optional")
         else:
-            yield from _made(value, name, "parent")
+            yield from _created_by(value, name, "parent")
 
 
-def _made(value: Any, label: str, kind: str) -> Iterator[Made]:
+def _created_by(value: Any, label: str, kind: str) -> Iterator[Created]:
     if isinstance(value, declarations.SubFactory):
         yield value.get_factory(), kind, label
     elif isinstance(value, declarations.RelatedFactory):
         yield value.get_factory(), "child", label
     elif isinstance(value, declarations.Maybe):
         for branch in (value.yes, value.no):
-            yield from _made(branch, label, "optional")
+            yield from _created_by(branch, label, "optional")
 
 
 def mermaid(graph: Graph) -> str:
-    """The graph as the text of a Mermaid flowchart."""
+    """Return the text of a Mermaid flowchart."""
     lines = ["flowchart LR"]
     lines += [f'    {_identifier(name)}["{name}"]' for name in graph.nodes]
     for edge in graph.edges:
@@ -96,5 +97,5 @@ def mermaid(graph: Graph) -> str:
 
 
 def _identifier(name: str) -> str:
-    """A name as one of Mermaid's, which knows no dots; ``end`` is a word of its own."""
+    """Return a name for Mermaid, where dots are not allowed and ``end`` is a keyword."""
     return re.sub(r"\W", "_", name) + ("_" if name == "end" else "")

@@ -1,8 +1,8 @@
-"""Where the nodes of a graph are drawn: in layers, so that edges lead one way.
+"""The places of a graph's nodes, in layers between which all edges have one direction.
 
-The method of Sugiyama, Tagawa and Toda (1981): turn the edges that would close a circle, put each
-node one layer after the last of those that lead to it, part long edges at the layers that they
-pass, and order each layer so that few edges cross.
+The method is that of Sugiyama, Tagawa and Toda (1981): reverse the edges that close a cycle, put
+each node one layer after its last predecessor, divide long edges at the layers that they cross, and
+order each layer so that few edges intersect.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from itertools import pairwise
 
 __all__ = ["Layout", "lay_out"]
 
-#: How often the layers are put in order, to and fro. More changes little.
+#: How often the layers are sorted, forwards and backwards in turn. More changes little.
 SWEEPS = 24
 
 Pair = tuple[str, str]
@@ -21,47 +21,47 @@ Pair = tuple[str, str]
 
 @dataclass
 class Layout:
-    """Layers of nodes, the first of which no edge leads to."""
+    """Nodes in layers. No edge leads to the first layer."""
 
     layers: list[list[Hashable]] = field(default_factory=list)
-    """Names of nodes; and, for each edge that passes a layer, the edge with the layer's number."""
+    """The names of nodes, and a pair of edge and layer number where an edge crosses a layer."""
 
     paths: dict[Pair, list[Hashable]] = field(default_factory=dict)
-    """What each edge passes, from its source to its target."""
+    """What each edge connects: its source, the layers that it crosses, and its target."""
 
 
 def lay_out(nodes: Sequence[str], edges: Iterable[Pair]) -> Layout:
-    """Put nodes in layers.
+    """Return the layout of a graph.
 
-    :param nodes: the names; their order decides where nothing else does.
-    :param edges: from whom to whom. Edges from a node to itself are left out.
+    :param nodes: the names of the nodes. Their order decides where nothing else does.
+    :param edges: pairs of source and target. Edges from a node to itself are left out.
     """
     pairs = list(dict.fromkeys(edge for edge in edges if edge[0] != edge[1]))
-    turned = _closing(nodes, pairs)
-    ranks = _ranks(nodes, [edge[::-1] if edge in turned else edge for edge in pairs])
+    reversed_ = _closing(nodes, pairs)
+    ranks = _ranks(nodes, [edge[::-1] if edge in reversed_ else edge for edge in pairs])
     layout = Layout([[] for _ in range(max(ranks.values(), default=-1) + 1)])
     for name in nodes:
         layout.layers[ranks[name]].append(name)
     for edge in pairs:
         layout.paths[edge] = _path(edge, ranks, layout.layers)
-    _put_in_order(layout)
+    _sort_layers(layout)
     return layout
 
 
 def _closing(nodes: Sequence[str], edges: Sequence[Pair]) -> set[Pair]:
-    """The edges that lead back to a node from which one is coming."""
+    """Return the edges that close a cycle when the nodes are visited in order."""
     after: dict[str, list[str]] = {name: [] for name in nodes}
     for source, target in edges:
         after[source].append(target)
     closing: set[Pair] = set()
     done: set[str] = set()
 
-    def visit(name: str, coming: tuple[str, ...]) -> None:
+    def visit(name: str, path: tuple[str, ...]) -> None:
         for target in after[name]:
-            if target in coming:
+            if target in path:
                 closing.add((name, target))
             elif target not in done:
-                visit(target, (*coming, target))
+                visit(target, (*path, target))
         done.add(name)
 
     for name in nodes:
@@ -71,7 +71,7 @@ def _closing(nodes: Sequence[str], edges: Sequence[Pair]) -> set[Pair]:
 
 
 def _ranks(nodes: Sequence[str], edges: Sequence[Pair]) -> dict[str, int]:
-    """The layer of each node: one after the last of those before it."""
+    """Return the number of each node's layer: one more than that of its last predecessor."""
     before: dict[str, list[str]] = {name: [] for name in nodes}
     for source, target in edges:
         before[target].append(source)
@@ -84,7 +84,7 @@ def _ranks(nodes: Sequence[str], edges: Sequence[Pair]) -> dict[str, int]:
 
     for name in nodes:
         rank(name)
-    # Whoever only leads to others stands right before them.
+    # A node without predecessors moves to the layer before its first successor.
     for name in sorted(nodes, key=lambda one: ranks[one], reverse=True):
         after = [ranks[target] for source, target in edges if source == name]
         if after and not before[name]:
@@ -101,8 +101,8 @@ def _path(edge: Pair, ranks: dict[str, int], layers: list[list[Hashable]]) -> li
     return [edge[0], *passed, edge[1]]
 
 
-def _put_in_order(layout: Layout) -> None:
-    """Move each node to the middle of its neighbours, layer by layer; keep the best order."""
+def _sort_layers(layout: Layout) -> None:
+    """Sort each layer by the places of the neighbours, repeatedly, and keep the best order."""
     links = [link for path in layout.paths.values() for link in pairwise(path)]
     neighbours: dict[Hashable, list[Hashable]] = {}
     for one, other in links:

@@ -1,4 +1,4 @@
-"""A graph of factories as a picture: an SVG file that needs nothing else."""
+"""A graph of factories as an SVG file, which needs no other file."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from .layout import Layout, lay_out
 
 __all__ = ["svg"]
 
-#: In pixels. A letter of the type that is used is about seven wide.
+#: Sizes in pixels. A letter of the font is about seven pixels wide.
 LETTER, HEIGHT, BETWEEN, MARGIN = 7.2, 30, 14, 24
-#: Room for edges between two layers.
+#: The space for edges between two layers.
 GAP = 110
 
 _STYLE = """
@@ -35,21 +35,20 @@ _STYLE = """
 """
 
 _KEY = [
-    ("parent", "each row has one"),
+    ("parent", "for each row"),
     ("optional", "with a trait"),
     ("child", "if the call asks for them"),
     ("kind", "is a kind of"),
 ]
 
 Box = tuple[float, float, float]
-"""The left end, the middle's height, and the width."""
+"""The left end of a node, the vertical position of its middle, and its width."""
 
 
 def svg(graph: Graph) -> str:
-    """The graph as the text of an SVG file.
+    """Return the text of an SVG file.
 
-    A row's parents stand to the right of it. Each line and each box says in words, to
-    whoever points at it, or hears it, what it means.
+    A row's parents stand to the right of it. Each line has a title for pointers and screen readers.
     """
     layout = lay_out(graph.nodes, [_ends(edge) for edge in graph.edges])
     boxes = _boxes(layout)
@@ -58,7 +57,7 @@ def svg(graph: Graph) -> str:
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height + 30:.0f}"'
         f' width="{width:.0f}" height="{height + 30:.0f}" role="img">',
-        "<title>Who makes whom: the factories</title>",
+        "<title>Factories, and the rows that they create</title>",
         f"<style>{_STYLE}</style>",
         '<marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8"'
         ' markerUnits="userSpaceOnUse" orient="auto"><path d="M0 0 8 4 0 8z"/></marker>',
@@ -71,13 +70,13 @@ def svg(graph: Graph) -> str:
 
 
 def _ends(edge: Edge) -> tuple[str, str]:
-    """Left and right: a child stands to the left of its parent, whoever makes whom."""
+    """Return the left and the right end: a child stands to the left of its parent."""
     pair = edge.source, edge.target
     return pair[::-1] if edge.kind == "child" else pair
 
 
 def _boxes(layout: Layout) -> dict[Hashable, Box]:
-    """Where everything is. A layer is a column, in the middle of the tallest."""
+    """Return the place of everything. Each layer is a column, centred vertically."""
     boxes: dict[Hashable, Box] = {}
     tallest = max((len(layer) for layer in layout.layers), default=0)
     left = float(MARGIN)
@@ -91,7 +90,7 @@ def _boxes(layout: Layout) -> dict[Hashable, Box]:
 
 
 def _width(one: Hashable) -> float:
-    """That of a node; an edge that passes takes as much as the others of its layer leave."""
+    """Return the width of a node, or 0 for an edge, which is as wide as its layer."""
     return len(one) * LETTER + 20 if isinstance(one, str) else 0
 
 
@@ -108,16 +107,16 @@ def _edge(edge: Edge, layout: Layout, boxes: dict[Hashable, Box]) -> str:
         points = _loop(boxes[edge.source])
     else:
         path = [boxes[one] for one in layout.paths[_ends(edge)]]
-        # Parents and children may make each other: their lines lie side by side.
+        # A parent and a child may create each other: their lines lie side by side.
         lower = 5 if edge.kind == "child" else 0
         path = [(x, y + lower, width) for x, y, width in path]
         points = _curve(path[::-1] if edge.kind == "child" else path)
-    verb = "is a kind of" if edge.kind == "kind" else "makes"
-    said = f"{edge.source} {verb} {edge.target}"
-    said += f" ({', '.join(edge.labels)})" if edge.labels else ""
+    verb = "is a kind of" if edge.kind == "kind" else "creates"
+    title = f"{edge.source} {verb} {edge.target}"
+    title += f" ({', '.join(edge.labels)})" if edge.labels else ""
     return (
         f'<path class="{edge.kind}" d="{points}" marker-end="url(#arrow)">'
-        f"<title>{escape(said)}</title></path>"
+        f"<title>{escape(title)}</title></path>"
     )
 
 
@@ -128,7 +127,7 @@ def _loop(box: Box) -> str:
 
 
 def _curve(boxes: list[Box]) -> str:
-    """From the side of the first box to that of the last, through those between."""
+    """Return a path from the first box to the last, through those between."""
     forth = boxes[-1][0] > boxes[0][0]
     parts = []
     x, y, width = boxes[0]

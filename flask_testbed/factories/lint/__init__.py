@@ -1,6 +1,6 @@
-"""Each factory and each trait, tried against the database and its constraints.
+"""Calls every factory with each of its traits, and reports what the database refuses.
 
-Begin with :mod:`.linter`.
+Begin with :mod:`.linter`. :mod:`.trials` makes the calls, :mod:`.findings` explains errors.
 """
 
 from __future__ import annotations

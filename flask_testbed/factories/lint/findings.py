@@ -1,4 +1,4 @@
-"""What the database, or the model, had against a row: in terms of columns and constraints."""
+"""Errors explained in terms of columns and constraints."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from psycopg.adapt import PyFormat, Transformer
 from sqlalchemy import Column, Connection, Table, inspect, text, types
 from sqlalchemy.exc import DBAPIError
 
-__all__ = ["Catalog", "Finding"]
+__all__ = ["ConstraintCatalog", "Finding"]
 
 _KINDS = {
     "23502": "not null",
@@ -28,11 +28,11 @@ _KINDS = {
     "42804": "type",
 }
 
-#: How much of a message is kept: the detail of a row may be as long as the row.
+#: Length at which a message is cut. Its detail may be as long as the row.
 _LONGEST = 300
 
-# Unique indexes without a constraint are none to pg_constraint, and break in the same way. The
-# columns of an expression are those that the index depends on.
+# pg_constraint lacks unique indexes without a constraint, which raise the same error. For an index
+# on an expression, the columns are those that the index depends on.
 _CONSTRAINTS = """
     SELECT r.relname, c.conname, ARRAY(
         SELECT a.attname FROM pg_attribute a
@@ -58,7 +58,7 @@ _DEFERRED = """
 
 @dataclass(frozen=True)
 class Finding:
-    """Why a call failed."""
+    """The reason why a call failed."""
 
     kind: str
     """``unique``, ``check``, ``not null``, ``foreign key``, ``exclusion``, ``length``, ``range``,
@@ -67,16 +67,16 @@ class Finding:
     table: str | None
     columns: tuple[str, ...]
     constraint: str | None
-    """By the name that the database knows it by; ``None`` where what failed has no name."""
+    """Name of the constraint in the database, or the column's type; ``None`` for other errors."""
 
     message: str = field(compare=False)
-    """In the words of whoever refused it, with an example."""
+    """The message of the database or of the exception, with an example."""
 
 
-class Catalog:
-    """What a database says of its constraints.
+class ConstraintCatalog:
+    """The constraints of a database.
 
-    :param connection: to the database.
+    :param connection: a connection to the database.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -88,30 +88,30 @@ class Catalog:
         self._deferred = connection.scalar(text(_DEFERRED))
 
     def check_deferred(self, connection: Connection) -> None:
-        """Check now what would be checked at the commit, which never comes.
+        """Check the deferred constraints, which are otherwise checked by the commit.
 
-        :raises DBAPIError: a row breaks a constraint.
+        :raises DBAPIError: a row violates a constraint.
         """
         if self._deferred:
             connection.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
             connection.execute(text(f"SET CONSTRAINTS {self._deferred} DEFERRED"))
 
     def explain(self, error: Exception, rows: Iterable[Any] = ()) -> Finding:
-        """Say which columns and which constraint an exception is about.
+        """Return the columns and the constraint that an exception is about.
 
-        :param error: what a call of a factory has raised.
-        :param rows: the objects that were about to be written, among them the bad one.
+        :param error: the exception that a call of a factory raised.
+        :param rows: the objects that were being flushed.
         """
         cause = error.orig if isinstance(error, DBAPIError) else None
         if isinstance(cause, psycopg.Error) and cause.sqlstate:
-            return self._of_the_server(cause, rows)
-        # What never reached the server names no column, at most a value.
+            return self._explain_server(cause, rows)
+        # An error that the server did not report names no column, but perhaps a value.
         for finding in self._suspects(rows):
             if finding.kind == "type":
-                return _said(finding, f"{finding.message} {_first_line(error)}")
+                return _with_message(finding, f"{finding.message} {_first_line(error)}")
         return Finding("error", None, (), None, f"{type(error).__name__}: {_first_line(error)}")
 
-    def _of_the_server(self, error: psycopg.Error, rows: Iterable[Any]) -> Finding:
+    def _explain_server(self, error: psycopg.Error, rows: Iterable[Any]) -> Finding:
         diagnosis = error.diag
         table, name = diagnosis.table_name, diagnosis.constraint_name
         message = ". ".join(
@@ -123,14 +123,14 @@ class Catalog:
         kind = _KINDS.get(error.sqlstate or "", "error")
         if columns or table:
             return Finding(kind, table, columns, name, _cut(message))
-        # A value that does not fit its type: the server does not say whose type.
+        # For a value that does not fit its type, the server does not report the column.
         for finding in self._suspects(rows):
             if finding.kind == kind or kind == "error":
-                return _said(finding, f"{finding.message} {message}")
+                return _with_message(finding, f"{finding.message} {message}")
         return self._quoted(kind, message, rows)
 
     def _quoted(self, kind: str, message: str, rows: Iterable[Any]) -> Finding:
-        """The column whose name, or whose value, a message quotes."""
+        """Return a finding on the column whose name or value the message quotes."""
         quoted = set(re.findall(r'"([^"]+)"', message))
         for column, value in (pair for row in rows for pair in _values(row)):
             if column.name in quoted or str(value) in quoted:
@@ -139,7 +139,7 @@ class Catalog:
         return Finding(kind, None, (), None, _cut(message))
 
     def _suspects(self, rows: Iterable[Any]) -> Iterator[Finding]:
-        """Every value that does not fit the type of its column."""
+        """Yield a finding for each value that does not fit the type of its column."""
         for row in rows:
             for column, value in _values(row):
                 found = self._misfit(column, value)
@@ -150,24 +150,25 @@ class Catalog:
                     yield Finding(kind, _table(column), (column.name,), constraint, message)
 
     def _misfit(self, column: Column[Any], value: Any) -> tuple[str, str] | None:
+        """Return the kind of a misfit and its description, or ``None`` if the value fits."""
         kind = column.type.dialect_impl(self._dialect)
         try:
             process = kind.bind_processor(self._dialect)
             bound = process(value) if process else value
             if not isinstance(kind, types.JSON):
                 Transformer().get_dumper(bound, PyFormat.AUTO)
-        # A type of the application's own may raise what it likes.
+        # The application's own type may raise any exception.
         except Exception:
-            return "type", f"is no value for {column.type}"
+            return "type", f"is not a value for {column.type}"
         return _too_much(column.type, bound)
 
 
 def _too_much(kind: types.TypeEngine[Any], value: Any) -> tuple[str, str] | None:
-    """What is too long or too large for its column."""
+    """Return how a value exceeds the length or the range of its column, or ``None``."""
     while isinstance(kind, types.TypeDecorator):
         kind = kind.impl_instance
     if isinstance(kind, types.String) and isinstance(value, str):
-        # An Enum is a string to SQLAlchemy; a value that is none of its own was found before.
+        # To SQLAlchemy an Enum is a String. Its bind processor has refused other values before.
         if kind.length is not None and len(value) > kind.length:
             return "length", f"has {len(value)} characters, and the column takes {kind.length}"
     elif isinstance(kind, types.Integer) and isinstance(value, int):
@@ -184,6 +185,7 @@ def _too_much(kind: types.TypeEngine[Any], value: Any) -> tuple[str, str] | None
 
 
 def _values(row: Any) -> Iterator[tuple[Column[Any], Any]]:
+    """Yield the columns of a row that have a value, with the value."""
     state = inspect(row)
     for attribute in state.mapper.column_attrs:
         value = state.dict.get(attribute.key)
@@ -196,7 +198,7 @@ def _table(column: Column[Any]) -> str | None:
     return column.table.name if isinstance(column.table, Table) else None
 
 
-def _said(finding: Finding, message: str) -> Finding:
+def _with_message(finding: Finding, message: str) -> Finding:
     return Finding(finding.kind, finding.table, finding.columns, finding.constraint, _cut(message))
 
 

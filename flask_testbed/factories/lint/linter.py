@@ -1,4 +1,4 @@
-"""Trying every factory against the database: all faults at once, and what no factory makes."""
+"""Checks every factory against the database, and reports all faults at once."""
 
 from __future__ import annotations
 
@@ -24,64 +24,65 @@ from ..base import BaseFactory
 from ..registry import Factories, FactoriesState, trait_names
 from ..sessions import EXTENSION
 from .findings import Finding
-from .trials import Call, Sampled, Trials, trials
+from .trials import FactoryCall, Sampled, Trials, trials
 
 __all__ = ["Fault", "LintReport", "Unfilled", "lint"]
 
 STRATEGIES = ("build", "create", "create_batch")
 
-Progress = Callable[[int], object]
+Advance = Callable[[int], object]
+"""Called with the number of calls that were made since the last time."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with the rows of a factory."""
+    """A reason why the database, or the model, refuses rows of a factory."""
 
     factory: str
     trait: str | None
-    """``None`` is a plain call. What fails in a plain call is not told again of each trait."""
+    """Name of the trait; ``None`` for a plain call, whose faults are not repeated for traits."""
 
     kind: str
-    """See `.faults.Finding`."""
+    """See `.findings.Finding.kind`."""
 
     table: str | None
     columns: tuple[str, ...]
     constraint: str | None
     message: str
     strategies: tuple[str, ...]
-    """Those that failed when they were tried once; empty if only samples did."""
+    """The strategies that failed when each was called once; empty if only samples failed."""
 
     failed: int
-    """Of the samples."""
+    """Number of samples that failed."""
 
     samples: int
-    """How many were made in this way."""
+    """Number of samples that were made with the trait, or plain."""
 
 
 @dataclass(frozen=True)
 class Unfilled:
-    """A column to which no factory gives a value."""
+    """A column that no factory sets."""
 
     model: str
     table: str
     column: str
     because: str
-    """Why the database does not mind: ``nullable``, ``default`` or ``server default``."""
+    """Why it needs no value: ``nullable``, ``default`` or ``server default``."""
 
 
 @dataclass(frozen=True)
 class LintReport:
-    """What `lint` has found."""
+    """The result of `lint`."""
 
     faults: tuple[Fault, ...]
     without_factory: tuple[str, ...]
-    """Models, by name and module."""
+    """The models that no factory makes, each as ``Name (module)``."""
 
     unfilled: tuple[Unfilled, ...]
     factories: int
     traits: int
     samples: int
-    """Of each factory."""
+    """Number of samples of each factory."""
 
     random_seed: str
     seconds: float
@@ -92,7 +93,7 @@ class LintReport:
         return not self.faults and not self.without_factory
 
     def as_json(self) -> dict[str, Any]:
-        """All of it, as a program reads it."""
+        """Return the report as a dictionary of JSON."""
         return {"clean": self.clean, **asdict(self)}
 
 
@@ -103,21 +104,22 @@ def lint(
     samples: int = 1000,
     random_seed: str = "0",
     partial: bool = False,
-    progress: Callable[[int], contextlib.AbstractContextManager[Progress]] | None = None,
+    progress: Callable[[int], contextlib.AbstractContextManager[Advance]] | None = None,
 ) -> LintReport:
-    """Call every factory, plain and with each of its traits, by every strategy.
+    """Call every factory, plain and with each of its traits, with every strategy.
 
-    It happens in a test database of its own, which is dropped afterwards; in a test, in the
-    test's. In both, in a transaction that is rolled back.
+    In a test, the test's database is used; otherwise a new test database is created, and dropped
+    afterwards. All rows are created in a transaction that is rolled back.
 
-    :param names: of the factories to try; all by default.
-    :param samples: how often each factory is called besides, plain and with its traits in turn.
-    :param random_seed: the same one gives the same values.
-    :param partial: do not look for models without a factory.
-    :param progress: gets the number of calls, and gives what is told of each.
-    :raises FactoryError: the application has no factories, or none of that name; its models are
-        wrong in themselves.
-    :raises TestbedError: there is no test database to be had.
+    :param names: names of the factories to call; by default all.
+    :param samples: how many more calls each factory gets, plain and with its traits in turn.
+    :param random_seed: a text; the same one gives the same values.
+    :param partial: do not report models without a factory.
+    :param progress: called with the number of samples; returns a context manager that gives a
+        function, which is called with the number of samples that were made since its last call.
+    :raises FactoryError: the application has no factories, or none of that name; or its models
+        cannot be configured.
+    :raises TestbedError: the test database cannot be created.
     """
     begun = time.perf_counter()
     state = _state(app)
@@ -155,12 +157,14 @@ def _configure_models() -> None:
     try:
         configure_mappers()
     except InvalidRequestError as error:
-        raise FactoryError(f"The models cannot be used, and no factory works: {error}") from error
+        raise FactoryError(
+            f"The models cannot be configured, so no factory works: {error}"
+        ) from error
 
 
 @contextlib.contextmanager
 def _test_database(app: Flask) -> Iterator[None]:
-    """Lead this thread to a new test database, unless the application is led to one already."""
+    """Redirect this thread to a new test database, unless the application is redirected."""
     database = database_of(app)
     if database.route.is_redirected:
         yield
@@ -175,34 +179,37 @@ def _test_database(app: Flask) -> Iterator[None]:
 
 @dataclass
 class _Linter:
+    """Calls factories, and turns findings into faults."""
+
     factories: Factories
     trials: Trials
     samples: int
     random_seed: str
 
-    def lint(self, factory: type[BaseFactory[Any]], advance: Progress) -> list[Fault]:
+    def lint(self, factory: type[BaseFactory[Any]], advance: Advance) -> list[Fault]:
+        """Return the faults of one factory."""
         name = self.factories.name_of(factory)
         traits = [None, *trait_names(factory)]
         reseed(f"lint/{self.random_seed}/{name}")
         tried = {
-            (trait, strategy): self.trials.attempt(Call(factory, strategy, trait))
+            (trait, strategy): self.trials.attempt(FactoryCall(factory, strategy, trait))
             for trait in traits
             for strategy in STRATEGIES
         }
-        calls = [Call(factory, "create", trait) for trait in traits]
+        calls = [FactoryCall(factory, "create", trait) for trait in traits]
         sampled = self.trials.sample(calls, self.samples, advance)
         faults = [
             fault
             for trait, call in zip(traits, calls, strict=True)
             for fault in _faults(name, call, {s: tried[trait, s] for s in STRATEGIES}, sampled)
         ]
-        return list(_without_echoes(faults))
+        return list(_without_repetitions(faults))
 
 
 def _faults(
-    name: str, call: Call, tried: dict[str, Finding | None], sampled: Sampled
+    name: str, call: FactoryCall, tried: dict[str, Finding | None], sampled: Sampled
 ) -> Iterator[Fault]:
-    """What is wrong with one way of calling a factory, each thing once."""
+    """Yield each fault of one way of calling a factory once."""
     counts = sampled.found.get(call, Counter())
     for finding in dict.fromkeys([*filter(None, tried.values()), *counts]):
         yield Fault(
@@ -219,8 +226,8 @@ def _faults(
         )
 
 
-def _without_echoes(faults: Iterable[Fault]) -> Iterator[Fault]:
-    """Leave out of the traits what a plain call shows too, and so has nothing to do with them."""
+def _without_repetitions(faults: Iterable[Fault]) -> Iterator[Fault]:
+    """Leave out the faults of traits that a plain call has, too."""
     plain = set()
     for fault in faults:
         what = (fault.kind, fault.table, fault.columns, fault.constraint)
@@ -245,7 +252,7 @@ def _mappers(db: SQLAlchemy) -> list[Mapper[Any]]:
 
 
 def _is_abstract(mapper: Mapper[Any]) -> bool:
-    """Whether a class is only there for others to inherit: no row can say that it is one."""
+    """Return whether a model only serves as a base class: no row can have its identity."""
     discriminated = mapper.polymorphic_on is not None
     return (
         discriminated
@@ -262,7 +269,7 @@ def _unfilled(
         mapper: Mapper[Any] = model.__mapper__
         known = filled.get(model)
         if known is None:
-            continue  # no call has come so far, which is a fault
+            continue  # No call got as far as a flush, which is reported as a fault.
         by_relation = {
             column
             for relation in mapper.relationships
@@ -279,9 +286,10 @@ def _unfilled(
 
 
 def _because(column: Column[Any], mapper: Mapper[Any]) -> str | None:
-    """Why a column needs no value; ``None`` if it is nobody's business but the database's."""
-    counted = column is column.table.autoincrement_column or column.identity or column.computed
-    if counted or column is mapper.polymorphic_on or column is mapper.version_id_col:
+    """Return why a column needs no value; ``None`` if the database or the mapper sets it."""
+    generated = column.identity or column.computed
+    numbered = column is column.table.autoincrement_column
+    if numbered or generated or column is mapper.polymorphic_on or column is mapper.version_id_col:
         return None
     if column.server_default is not None:
         return "server default"

@@ -1,4 +1,4 @@
-"""Calling factories in a transaction that is never committed, once and a thousand times."""
+"""Calls of factories in a transaction that is never committed."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ from typing import Any
 
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Connection, Engine, event, inspect
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import ORMExecuteState, Session
 
+from ..._compat import sequence_counter
 from ...randomness import generator
 from ..base import BaseFactory
 from ..sessions import writing_to
-from .findings import Catalog, Finding
+from .findings import ConstraintCatalog, Finding
 
-__all__ = ["Call", "Trials", "trials"]
+__all__ = ["FactoryCall", "Sampled", "Trials", "trials"]
 
-#: Samples that are flushed at once.
+#: Number of samples that are flushed at once.
 CHUNK = 50
 
-#: A variant that has failed so often is not called again: what is wrong with it is known.
+#: Number of failures after which a call is not repeated.
 ENOUGH = 20
 
 
 @dataclass(frozen=True)
-class Call:
+class FactoryCall:
     """One way of calling a factory."""
 
     factory: type[BaseFactory[Any]]
@@ -49,38 +50,42 @@ class Call:
 
 
 class _TrialSession(Session):
-    """A session of the application's own kind, all of whose work is undone in the end."""
+    """A session whose work is rolled back. It is mixed into the application's session class."""
 
-    connection_of_trials: Connection
-    #: Whether to leave rows pending until there are many of them.
+    trial_connection: Connection
+    #: Whether flushes are put off, so that many rows are flushed at once.
     hold = False
 
     def get_bind(self, *arguments: Any, **values: Any) -> Engine | Connection:
-        # Whatever bind a model belongs to: nothing is written elsewhere.
-        return self.connection_of_trials
+        """Return the connection of the trials, whichever bind a model belongs to."""
+        return self.trial_connection
 
     def flush(self, objects: Any = None) -> None:
+        """Write the pending rows, unless flushes are put off."""
         if not self.hold:
             super().flush(objects)
 
-    def _autoflush(self) -> None:
-        # A hook that queries must see the rows that were made before.
-        held, self.hold = self.hold, False
+
+def _flush_before_query(execution: ORMExecuteState) -> None:
+    """Flush although flushes are put off: a hook that queries must see the rows before."""
+    session: Any = execution.session
+    if session.hold and session.autoflush:
+        session.hold = False
         try:
-            super()._autoflush()
+            session.flush()
         finally:
-            self.hold = held
+            session.hold = True
 
 
 @contextlib.contextmanager
 def trials(db: SQLAlchemy) -> Iterator[Trials]:
-    """Inside, ``db.session`` writes to a transaction that is rolled back in the end.
+    """Let ``db.session`` write to a transaction that is rolled back at the end.
 
-    Also what commits meanwhile is undone: each transaction of the session is a savepoint. Needs an
-    application context of its own.
+    Each transaction of the session is a savepoint, so that commits are rolled back, too. Needs an
+    application context that nothing else uses.
     """
     with db.engine.connect() as connection:
-        catalog = Catalog(connection)
+        catalog = ConstraintCatalog(connection)
         connection.rollback()
         with contextlib.closing(_session(db, connection)) as session:
             transaction = connection.begin()
@@ -99,51 +104,53 @@ def _session(db: SQLAlchemy, connection: Connection) -> _TrialSession:
     kind: Any = type("TrialSession", (_TrialSession, maker.class_), {})
     values = {**maker.kw, "bind": connection, "join_transaction_mode": "create_savepoint"}
     session: _TrialSession = kind(**values)
-    session.connection_of_trials = connection
+    session.trial_connection = connection
+    event.listen(session, "do_orm_execute", _flush_before_query)
     return session
 
 
 @dataclass
 class Sampled:
-    """What many calls of one factory have shown."""
+    """The result of many calls of one factory."""
 
     made: int = 0
-    calls: Counter[Call] = field(default_factory=Counter)
-    found: dict[Call, Counter[Finding]] = field(default_factory=dict)
+    calls: Counter[FactoryCall] = field(default_factory=Counter)
+    found: dict[FactoryCall, Counter[Finding]] = field(default_factory=dict)
 
-    #: Whether rows can be flushed many at a time, which takes a third of the time.
     at_once: bool = True
+    """Whether many rows can be flushed at once, which takes a third of the time."""
 
-    def add(self, call: Call, finding: Finding) -> None:
-        """Count a finding. Only the first of those that are alike is kept as an example."""
+    def add(self, call: FactoryCall, finding: Finding) -> None:
+        """Count a finding. Of equal findings, the first is kept as the example."""
         self.found.setdefault(call, Counter())[finding] += 1
 
-    def failures(self, call: Call) -> int:
-        """How many calls have failed."""
+    def failures(self, call: FactoryCall) -> int:
+        """Return how many times a call has failed."""
         return self.found.get(call, Counter()).total()
 
 
 @dataclass
 class Trials:
-    """Calls of factories, each of which is undone."""
+    """Calls factories, and undoes what they write."""
 
     session: _TrialSession
-    catalog: Catalog
+    catalog: ConstraintCatalog
 
     filled: dict[type, set[str]] = field(default_factory=dict)
-    """The attributes that factories gave a value, by model."""
+    """The attributes that factories have set, by model."""
 
     _rows: list[Any] = field(default_factory=list)
+    """The rows of the last flush, to explain its error with."""
 
     def __post_init__(self) -> None:
-        event.listen(self.session, "before_flush", self._note)
+        event.listen(self.session, "before_flush", self._remember)
 
-    def attempt(self, call: Call) -> Finding | None:
-        """Make a call, and undo it; ``None`` if nothing is wrong with it."""
+    def attempt(self, call: FactoryCall) -> Finding | None:
+        """Make a call and undo it. Return why it failed, or ``None`` if it did not."""
         self._rows.clear()
         try:
             self._make(call)
-        # A factory runs code of the application's own, which may raise whatever it likes.
+        # A factory runs code of the application, which may raise any exception.
         except Exception as error:
             return self.catalog.explain(error, self._rows)
         finally:
@@ -151,11 +158,13 @@ class Trials:
             self.session.expunge_all()
         return None
 
-    def sample(self, calls: list[Call], samples: int, progress: Callable[[int], object]) -> Sampled:
-        """Make many calls, in turn; all rows stay until the end, so that they may collide.
+    def sample(
+        self, calls: list[FactoryCall], samples: int, progress: Callable[[int], object]
+    ) -> Sampled:
+        """Make many calls, in turn. All rows stay until the end, so that equal ones collide.
 
-        :param samples: how many in all.
-        :param progress: is told how many more are done.
+        :param samples: the number of calls in all.
+        :param progress: called with the number of calls since its last call.
         """
         sampled = Sampled()
         remaining = list(calls)
@@ -170,30 +179,30 @@ class Trials:
         self.session.expunge_all()
         return sampled
 
-    def _sample_chunk(self, chunk: list[Call], sampled: Sampled) -> None:
-        """Flush many rows at once; if that fails, make the very same ones one by one."""
+    def _sample_chunk(self, chunk: list[FactoryCall], sampled: Sampled) -> None:
+        """Flush many rows at once; if that fails, make the same rows one by one."""
         sampled.made += len(chunk)
         sampled.calls.update(chunk)
-        before = _Chance()
+        state = _RandomState()
         if sampled.at_once and self._keep(chunk, at_once=True) is None:
             return
-        before.restore()
+        state.restore()
         found = [(call, self._keep([call])) for call in chunk]
         for call, finding in found:
             if finding is not None:
                 sampled.add(call, finding)
-        # If none of them fails, they want their keys, or those of others, when they are made.
+        # If none fails now, the factory needs the keys of its rows before the chunk is flushed.
         sampled.at_once = sampled.at_once and any(finding for _, finding in found)
 
-    def _keep(self, calls: list[Call], *, at_once: bool = False) -> Finding | None:
-        """Make rows that stay; undo all of them if one fails."""
+    def _keep(self, calls: list[FactoryCall], *, at_once: bool = False) -> Finding | None:
+        """Make calls whose rows stay, unless one of them fails. Return why it failed."""
         self._rows.clear()
         savepoint = self.session.begin_nested()
         try:
             self._make(*calls, at_once=at_once)
         except Exception as error:
             finding = self.catalog.explain(error, self._rows)
-            # A hook may have ended it already.
+            # A hook may have ended the savepoint.
             if self.session.get_nested_transaction() is savepoint:
                 savepoint.rollback()
             return finding
@@ -204,7 +213,7 @@ class Trials:
             self.session.expunge_all()
         return None
 
-    def _make(self, *calls: Call, at_once: bool = False) -> None:
+    def _make(self, *calls: FactoryCall, at_once: bool = False) -> None:
         self.session.hold = at_once
         try:
             with writing_to(self.session):
@@ -215,7 +224,7 @@ class Trials:
         self.session.flush()
         self.catalog.check_deferred(self.session.connection())
 
-    def _note(self, session: Session, *_: Any) -> None:
+    def _remember(self, session: Session, *_: Any) -> None:
         self._rows[:] = [*session.new, *session.dirty]
         for row in session.new:
             state = inspect(row)
@@ -223,8 +232,8 @@ class Trials:
             known.update(key for key, value in state.dict.items() if value is not None)
 
 
-class _Chance:
-    """Where every generator and every counter stands, to come back to it."""
+class _RandomState:
+    """The state of all random generators and of the factories' sequences, to restore it."""
 
     def __init__(self) -> None:
         from factory.random import randgen
@@ -242,7 +251,9 @@ class _Chance:
 
 
 def _counters(factory: type[BaseFactory[Any]]) -> Iterator[Any]:
-    if factory._meta._counter is not None:
-        yield factory._meta._counter
+    """Yield the counter of a factory, and those of the factories that inherit from it."""
+    counter = sequence_counter(factory)
+    if counter is not None:
+        yield counter
     for descendant in factory.__subclasses__():
         yield from _counters(descendant)

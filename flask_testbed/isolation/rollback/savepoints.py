@@ -213,17 +213,22 @@ class Savepoints:
         transaction.read_only |= effects.read_only
         transaction.unclean |= effects.declares or effects.read_only
         transaction.nested |= "savepoint" in effects.words
-        if not self.catalog.writes(effects):
-            return
-        read_only = any(one.read_only for one in self._places if one is not transaction)
-        if (read_only or self._read_only) and not transaction.read_only:
+        writes = self.catalog.writes(effects)
+        if writes:
+            self._check_writable(transaction)
+            transaction.state = State.WRITER
+        if writes or effects.declares or effects.read_only:
+            # This happens inside of the places after its own.
+            for after in self._places[self._places.index(transaction) + 1 :]:
+                after.covers = True
+
+    def _check_writable(self, transaction: ApplicationTransaction) -> None:
+        others = (one for one in self._places if one is not transaction)
+        if (self._read_only or any(one.read_only for one in others)) and not transaction.read_only:
             raise refusal(
                 "A read-only transaction has set a savepoint or opened a cursor, and another one"
                 " writes."
             )
-        transaction.state = State.WRITER
-        for after in self._places[self._places.index(transaction) + 1 :]:
-            after.covers = True
 
     def settle(self) -> RoundTrips:
         """Commit the last statement, if it was a transaction of its own."""
@@ -257,8 +262,6 @@ class Savepoints:
         unknown = settings.difference(transaction.before)
         if unknown:
             commands.append(read(unknown))
-        # From here on an error of the server is one of this transaction.
-        self._speaker = transaction
         if commands:
             answer = yield commands
             if unknown:
@@ -270,7 +273,8 @@ class Savepoints:
     ) -> Generator[list[str], str | None, list[str]]:
         """Return the commands that end another transaction's turn."""
         commands: list[str] = []
-        speaker = self._speaker
+        # From here on an error of the server is one of this transaction.
+        speaker, self._speaker = self._speaker, transaction
         if speaker is not None and speaker is not transaction and speaker.before:
             speaker.own = parse((yield [read(speaker.before)]))
             commands += write(speaker.before)

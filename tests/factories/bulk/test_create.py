@@ -133,6 +133,19 @@ def test_what_has_no_binary_form_is_sent_as_text() -> None:
     assert cargo.document["tags"] == ["x", None]
 
 
+@pytest.mark.parametrize("grid", [[[1, 2], [3]], [[], [1]]])
+def test_an_array_that_is_no_rectangle_is_refused_by_the_server(grid: list[Any]) -> None:
+    with pytest.raises(BulkError, match="was refused by the column 'grid'"):
+        CargoFactory.create_bulk(2, grid=grid)
+
+
+@pytest.mark.parametrize("grid", [[], [[None, 2], [3, None]]])
+def test_arrays_may_be_empty_or_hold_nulls(grid: list[Any]) -> None:
+    CargoFactory.create_bulk(2, grid=grid)
+
+    assert [cargo.grid for cargo in everything(Cargo, Cargo.id)] == [grid, grid]
+
+
 def test_defaults_fill_what_is_not_declared() -> None:
     class BareShipFactory(ToyFactory[Ship]):
         class Meta:

@@ -440,6 +440,28 @@ def test_sequences_start_again(engine: Engine, put_back: Callable[[], None]) -> 
         put_back()
 
 
+def test_a_reset_logs_what_it_has_reset(
+    sandbox: Sandbox,
+    engine: Engine,
+    put_back: Callable[[], None],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for statement, changes in [
+        ("INSERT INTO team (name) VALUES ('red')", "public.team, team_id_seq"),
+        ("UPDATE country SET code = 'de' WHERE code = 'at'", "public.country"),
+        ("UPDATE team SET name = 'blue'", "no rows"),
+    ]:
+        with engine.begin() as connection:
+            connection.execute(sa.text(statement))
+        caplog.clear()
+        with caplog.at_level("DEBUG", "flask_testbed.isolation.commit.reset"):
+            put_back()
+
+        (said,) = [one.getMessage() for one in caplog.records if one.name.endswith("commit.reset")]
+        assert said.startswith(f"reset {sandbox.name}: {changes} (done, ")
+        assert said.endswith(" ms)")
+
+
 def test_large_objects_go(engine: Engine, put_back: Callable[[], None]) -> None:
     with engine.begin() as connection:
         connection.execute(sa.text("SELECT lo_from_bytea(0, 'x')"))

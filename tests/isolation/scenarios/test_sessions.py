@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
-from tests.support.scenarios.environment import Environment, attempt, execute
+from tests.support.scenarios.environment import Environment, attempt, execute, insert, teams
 from tests.support.scenarios.scenario import Differs, scenario
 
 
@@ -68,6 +69,137 @@ def test_set_local_in_a_savepoint(env: Environment) -> list[Any]:
         seen.append(shown())
         connection.commit()
         return [*seen, shown()]
+
+
+_SETTERS = """
+CREATE FUNCTION set_timeout() RETURNS void LANGUAGE plpgsql AS $$
+    BEGIN PERFORM set_config('statement_timeout', '7s', true); END $$;
+CREATE FUNCTION set_timeout_in_sql() RETURNS text LANGUAGE sql BEGIN ATOMIC
+    SELECT set_config('statement_timeout', '7s', true); END;
+CREATE FUNCTION set_timeout_of_seat() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN EXECUTE format('SET LOCAL statement_timeout = %L', '7s'); RETURN new; END $$;
+CREATE FUNCTION set_any(name text, value text) RETURNS text LANGUAGE sql
+    AS $$ SELECT set_config(name, value, true) $$;
+CREATE FUNCTION call_another() RETURNS void LANGUAGE plpgsql AS $$
+    BEGIN PERFORM set_timeout(); END $$;
+CREATE TRIGGER on_insert BEFORE INSERT ON seat FOR EACH ROW EXECUTE FUNCTION set_timeout_of_seat()
+"""
+
+
+@scenario(
+    23,
+    sees=[["7s", "0"], ["7s", "0"], ["7s", "0"]],
+    each=[
+        "SELECT set_timeout()",
+        "SELECT set_timeout_in_sql()",
+        "SELECT set_any('statement_timeout', '7s')",
+        "SELECT call_another()",
+        "INSERT INTO seat (number) VALUES (7)",
+        "DO $$ BEGIN EXECUTE 'SET LOCAL statement_timeout = ''7s'''; END $$",
+    ],
+)
+def test_a_function_sets_something_locally(env: Environment, statement: str) -> list[Any]:
+    """Whether its transaction writes or not, and however it ends."""
+    raw: Any = env.raw()
+    raw.dbapi_connection.execute(_SETTERS)
+    raw.commit()
+    show = sa.text("SHOW statement_timeout")
+    seen = []
+    with env.engine.connect() as connection:
+        for ends, writes in (("commit", False), ("rollback", True), ("commit", True)):
+            connection.exec_driver_sql(statement)
+            if writes:
+                execute(connection, "UPDATE country SET code = code")
+            timeout = connection.scalar(show)
+            getattr(connection, ends)()
+            seen.append([timeout, connection.scalar(show)])
+            connection.exec_driver_sql("DELETE FROM seat")
+            connection.commit()
+    return seen
+
+
+@scenario(
+    23,
+    sees=["changed", "as before"],
+    each=[
+        ("TimeZone", "SET LOCAL TIME ZONE 'Asia/Tokyo'"),
+        ("search_path", "SET LOCAL SCHEMA 'pg_catalog'"),
+        ("role", "SELECT set_config('role', current_user, true)"),
+        ("app.tenant", "SET LOCAL app.tenant = 'it''s \\ \"one\"'"),
+        ("app.tenant", "SELECT set_config('app.tenant', 'one', true)"),
+    ],
+)
+def test_a_writer_sets_something_locally(env: Environment, variant: tuple[str, str]) -> list[str]:
+    name, statement = variant
+    show = sa.text("SELECT coalesce(current_setting(:name, true), '')").bindparams(name=name)
+    with env.engine.connect() as connection:
+        before = connection.scalar(show)
+        connection.exec_driver_sql("INSERT INTO public.team (name) VALUES ('a')")
+        connection.exec_driver_sql(statement)
+        during = connection.scalar(show)
+        connection.commit()
+        after = connection.scalar(show)
+    return ["changed" if value != before else "as before" for value in (during, after)]
+
+
+def _tenant(session: Session) -> Any:
+    return session.scalar(sa.text("SELECT coalesce(current_setting('app.tenant', true), '')"))
+
+
+def _session_of(env: Environment, tenant: str) -> Session:
+    """A session that tells the server its tenant, as guides to row level security have it."""
+    session = env.session()
+
+    @sa.event.listens_for(session, "after_begin")
+    def tell(_: Session, __: Any, connection: sa.Connection) -> None:
+        connection.execute(sa.select(sa.func.set_config("app.tenant", tenant, True)))
+
+    return session
+
+
+@scenario(23, sees=[["a", "b"], ["a", "b"], ["a", "b"], ["by b"], "", "a"])
+def test_each_session_has_a_tenant(env: Environment) -> list[Any]:
+    """A setting that is local is no write: a reader is in nobody's way."""
+    a, b = _session_of(env, "a"), _session_of(env, "b")
+    seen: list[Any] = [[_tenant(a), _tenant(b)]]
+    insert(b, "by b")
+    seen.append([_tenant(a), _tenant(b)])
+    b.commit()
+    seen.append([_tenant(a), _tenant(b)])
+    a.rollback()
+    b.rollback()
+    plain = env.session()
+    seen += [teams(plain), _tenant(plain)]
+    plain.rollback()
+    insert(a, "by a")
+    a.commit()
+    return [*seen, _tenant(a)]
+
+
+@scenario(23, sees=["a", "b", "", "a", ["by a"]])
+def test_a_writer_keeps_its_tenant_while_others_read(env: Environment) -> list[Any]:
+    a, b, plain = _session_of(env, "a"), _session_of(env, "b"), env.session()
+    insert(a, "by a")
+    seen = [_tenant(a), _tenant(b), _tenant(plain), _tenant(a)]
+    b.rollback()
+    plain.rollback()
+    a.commit()
+    return [*seen, env.names()]
+
+
+@scenario(23, sees=["7s", "8s", "8s"])
+def test_a_setting_of_the_session_outlives_its_transaction(env: Environment) -> list[Any]:
+    seen = []
+    show = sa.text("SHOW statement_timeout")
+    with env.engine.connect() as connection:
+        for value in ("7s", "8s"):
+            connection.execute(sa.select(sa.func.set_config("statement_timeout", value, False)))
+            connection.commit()
+            seen.append(connection.scalar(show))
+            connection.commit()
+        connection.execute(sa.select(sa.func.set_config("statement_timeout", "9s", False)))
+        connection.rollback()
+        return [*seen, connection.scalar(show)]
 
 
 #: What leaves a trace in a session.

@@ -75,7 +75,7 @@ BEGIN
 END
 $$;
 
--- Return whether a table has any rows. Called when tables are copied.
+-- Return whether a table has any rows. Called when tables are copied, and for the log of a reset.
 CREATE FUNCTION flask_testbed.has_rows(relation oid, relation_name text) RETURNS boolean
 LANGUAGE plpgsql AS $$
 DECLARE

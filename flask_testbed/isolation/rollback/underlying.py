@@ -1,0 +1,63 @@
+"""The underlying connection of psycopg, as :mod:`.transaction` needs it from a driver."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from psycopg import errors, pq
+
+from ..._compat import forget_prepared
+
+_IN_ERROR = pq.TransactionStatus.INERROR
+_ACTIVE = pq.TransactionStatus.ACTIVE
+
+
+class Underlying:
+    """The connection of psycopg that all others of a test share."""
+
+    error: type[Exception] = psycopg.Error
+
+    def __init__(self, parameters: dict[str, Any]) -> None:
+        self.connection: psycopg.Connection[Any] = psycopg.connect(**parameters, autocommit=True)
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed or has been lost."""
+        return self.connection.closed
+
+    @property
+    def in_error(self) -> bool:
+        """Whether the server waits for a rollback."""
+        return self.connection.pgconn.transaction_status == _IN_ERROR
+
+    @property
+    def busy(self) -> bool:
+        """Whether a COPY is in progress."""
+        return self.connection.pgconn.transaction_status == _ACTIVE
+
+    def send(self, commands: list[str]) -> str | None:
+        """Send commands in one round trip, and return the first value of the last result."""
+        result = self.connection.pgconn.exec_("; ".join(commands).encode())
+        if result.status == pq.ExecStatus.COMMAND_OK:
+            return None
+        if result.status != pq.ExecStatus.TUPLES_OK:
+            raise errors.error_from_result(result)
+        value = result.get_value(0, 0)
+        return value.decode() if value is not None else None
+
+    def query(self, statement: str) -> list[Any]:
+        """Return the rows of a query."""
+        return self.connection.execute(statement.encode()).fetchall()
+
+    def forget_prepared(self) -> None:
+        """Forget the statements that psycopg has prepared: the schema has changed."""
+        forget_prepared(self.connection)
+
+    def cancel(self) -> None:
+        """Cancel the statement that a thread waits for."""
+        self.connection.cancel()
+
+    def close(self) -> None:
+        """Disconnect."""
+        self.connection.close()
