@@ -20,6 +20,10 @@ from flask_testbed.application.target import (
 )
 from flask_testbed.errors import SettingsError
 from flask_testbed.postgres.connecting import connect_parameters
+from tests.support.processes import assert_no_password
+from tests.support.projects import Project
+from tests.support.servers import Stock
+from tests.support.toys import Toys
 
 OWN = "postgresql+psycopg://ada:geheim@db.example.org:5433/shop"
 
@@ -195,3 +199,69 @@ def test_finding_out_connects_to_nothing_and_changes_nothing(tmp_path: Path) -> 
 
     assert dict(app.config) == before
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "dbname=production",
+        "dbname=production&sslmode=disable",
+        "host=elsewhere",
+        "port=6000",
+        "user=somebody",
+        "service=production",
+        "hostaddr=10.0.0.1",
+    ],
+)
+def test_a_query_does_not_lead_elsewhere_than_the_url_says(query: str) -> None:
+    """libpq takes these from the query of a URL, whatever stands before it."""
+    try:
+        url = parse_url(f"postgresql://ada@here:5432/x_test?{query}", "TEST_DATABASE_URL")
+    except SettingsError:
+        return
+    leads_to = connect_parameters(url)
+    assert leads_to["dbname"] == url.database
+    assert leads_to["host"] == url.host
+    assert int(leads_to["port"]) == url.port
+    assert leads_to["user"] == url.username
+    assert not leads_to.keys() & {"service", "hostaddr"}
+
+
+@pytest.mark.parametrize("query", ["password=geheim", "sslpassword=geheim"])
+def test_no_password_of_a_query_is_printed(
+    toys: Toys, environment: pytest.MonkeyPatch, query: str
+) -> None:
+    environment.setenv("TEST_DATABASE_URL", f"postgresql://ada@h/x_test?{query}")
+
+    assert_no_password(toys.run(toys.app("postgresql://h/own"), "test-db", "url"), "geheim")
+
+
+@pytest.mark.parametrize("query", ["nonsense=1", "connect_timeout=soon", "sslmode=nonsense"])
+def test_a_query_that_libpq_does_not_know_is_one_sentence(
+    stock: Stock, toys: Toys, environment: pytest.MonkeyPatch, query: str
+) -> None:
+    environment.setenv("TEST_DATABASE_URL", stock.url("x_test") + f"?{query}")
+
+    outcome = toys.run(toys.app("postgresql://h/own"), "test-db", "create")
+
+    outcome.assert_says("TEST_DATABASE_URL")
+    assert_no_password(outcome, stock.password)
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 70, "h%00"])
+def test_a_host_that_cannot_be_is_one_sentence(
+    toys: Toys, environment: pytest.MonkeyPatch, host: str
+) -> None:
+    environment.setenv("TEST_DATABASE_URL", f"postgresql://ada:geheim@{host}/x_test")
+
+    outcome = toys.run(toys.app(f"postgresql://{host[:-1]}z/x_test"), "test-db", "create")
+
+    outcome.assert_says("TEST_DATABASE_URL")
+
+
+def test_an_application_on_sqlite_is_one_sentence(project: Project) -> None:
+    outcome = project.run(
+        "-m", "flask", "--app", "toyapp", "test-db", "create", DATABASE_URL="sqlite:///toy.db"
+    )
+
+    outcome.assert_says("sqlite")

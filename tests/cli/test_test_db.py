@@ -277,3 +277,41 @@ def test_the_integration_tests_are_run_unless_a_path_is_given(
 
     assert pytest_arguments(("-x",))[2:] == ["-x", "tests/integration"]
     assert pytest_arguments(("tests::test_it", "-x"))[2:] == ["tests::test_it", "-x"]
+
+
+def test_url_is_one_that_another_tool_takes(stock: Stock, toys: Toys) -> None:
+    outcome = toys.run(toys.app(stock.url("own")), "test-db", "url")
+
+    assert outcome.out == f"postgresql://boss@127.0.0.1:{stock.port}/own_test\n"
+
+
+def test_shell_gets_the_password(stock: Stock, project: Project) -> None:
+    flask = ("-m", "flask", "--app", "toyapp", "test-db")
+    project.run(*flask, "create", DATABASE_URL=stock.url("own"))
+
+    outcome = project.run(*flask, "shell", "--", "-Atc", "SELECT 42", DATABASE_URL=stock.url("own"))
+
+    assert (outcome.status, outcome.out) == (0, "42\n"), outcome.text
+
+
+def test_status_shows_a_database_that_it_may_not_enter(stock: Stock, toys: Toys) -> None:
+    stock.create("own_test")
+    stock.rows("REVOKE CONNECT ON DATABASE own_test FROM PUBLIC")
+
+    outcome = toys.run(toys.app(stock.url("own", "maker")), "test-db", "status")
+
+    assert outcome.status == 0
+    assert "foreign" in outcome.out
+
+
+def test_create_does_not_take_over_what_a_run_has_left_while_somebody_looks(
+    stock: Stock, toys: Toys, project: Project
+) -> None:
+    project.write(test_it="from models import add\n\ndef test_it(app):\n    add('x')\n")
+    project.pytest("--keep-db", DATABASE_URL=stock.url("own"))
+    app = toys.app(stock.url("own"))
+
+    with stock.connect("own_test"):
+        toys.run(app, "test-db", "create").assert_says("is in use by boss")
+
+    assert toys.run(app, "test-db", "create").out.startswith("Created own_test")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import re
 import signal
 import time
@@ -32,16 +33,8 @@ from tests.support.waiting import wait_for
 SLOW = """
         import pathlib, time
         pathlib.Path("in-the-middle").touch()
-        time.sleep(60)
+        time.sleep(3600)
 """
-
-
-@pytest.fixture
-def migrations(tmp_path: Path) -> Path:
-    """A folder of migrations."""
-    folder = tmp_path / "migrations"
-    write_migrations(folder)
-    return folder
 
 
 def fingerprint(app: Flask) -> str:
@@ -335,3 +328,25 @@ def test_a_run_keeps_its_name_also_while_nobody_is_connected(stock: Stock, toys:
         finally:
             sandbox.close()
     assert stock.databases() == before
+
+
+def test_a_template_is_built_once_for_the_same_migrations(
+    toys: Toys, migrations: Path, home: Path
+) -> None:
+    """On the embedded server, where templates stay."""
+    file = migrations / "versions" / "1_shelf.py"
+    count = migrations.parent / "built"
+    file.write_text(file.read_text() + f"    with open({str(count)!r}, 'a') as f: f.write('x')\n")
+    app = migrated(toys, "", migrations)
+
+    for command in ("create", "reset", "drop", "create"):
+        outcome = toys.run(app, "test-db", command)
+        assert outcome.status == 0, (command, outcome.text)
+    assert count.read_text() == "x"
+
+    file.write_text(file.read_text() + "#")
+    assert toys.run(app, "test-db", "reset").status == 0
+    assert count.read_text() == "xx"
+    listed = json.loads(toys.run(app, "test-db", "status", "--json").out)
+    assert [row["kind"] for row in listed].count("template") == 2
+    assert toys.run(app, "test-db", "drop").status == 0

@@ -12,10 +12,11 @@ from flask import url_for
 from app.governance.models import AgentRegistry
 from factories import AgentFactory
 from flask_testbed.pytest_plugin.live_server import LiveServer
+from tests.support.waiting import PATIENCE
 
 
 def get(url: str) -> str:
-    with urlopen(url, timeout=10) as response:
+    with urlopen(url, timeout=PATIENCE) as response:
         return str(response.read().decode())
 
 
@@ -42,7 +43,7 @@ def test_several_requests_at_once(live_server, db) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(PATIENCE)
     assert len(bodies) == 8
     assert len(set(bodies)) == 1
     assert db.session.scalar(sa.select(sa.func.count(AgentRegistry.id))) == 3

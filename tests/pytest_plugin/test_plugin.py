@@ -34,14 +34,14 @@ SLOW = """
     def test_slow(app):
         add("x")
         pathlib.Path("in-the-middle").touch()
-        time.sleep(60)
+        time.sleep(3600)
 """
 
 
 def in_the_middle(project: Project) -> None:
     """Wait until the slow test is at its slow place."""
     file = project.root / "in-the-middle"
-    wait_for(file.exists, "the run to come to its test", 40)
+    wait_for(file.exists, "the run to come to its test")
     file.unlink()
 
 
@@ -443,4 +443,39 @@ def test_what_makes_the_database_is_no_query_of_the_test(project: Project) -> No
                     assert titles() == []
         """,
     )
+    assert project.pytest().counts() == {"passed": 1}
+
+
+def test_a_conftest_that_connects_and_a_wrong_option_leave_nothing(
+    stock: Stock, project: Project
+) -> None:
+    project.write(
+        conftest="""
+            from toyapp import create_app
+            from models import db
+            the_app = create_app()
+            with the_app.app_context():
+                db.create_all()
+        """
+    )
+    before = stock.databases()
+
+    outcome = project.pytest("--nonsense", DATABASE_URL=stock.url("own"))
+
+    assert outcome.status == 4, outcome.text
+    assert stock.databases() == before
+
+
+def test_an_application_without_flask_sqlalchemy_is_left_alone(project: Project) -> None:
+    project.write(
+        conftest="""
+            import flask, pytest
+
+            @pytest.fixture
+            def app():
+                return flask.Flask("plain")
+        """,
+        test_it="def test_it(client):\n    assert client.get('/').status_code == 404\n",
+    )
+
     assert project.pytest().counts() == {"passed": 1}

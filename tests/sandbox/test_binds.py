@@ -132,3 +132,54 @@ def test_a_bind_of_another_kind_of_database_is_left_alone(project: Project) -> N
         """,
     )
     assert project.pytest().counts() == {"passed": 1}
+
+
+def test_a_bind_does_not_lead_to_the_applications_own(stock: Stock, project: Project) -> None:
+    """Until binds are supported: a refusal that says so."""
+    toyapp = (project.root / "toyapp.py").read_text()
+    project.write(
+        toyapp=toyapp.replace(
+            "db.init_app(app)",
+            "app.config['SQLALCHEMY_BINDS'] = {'other': os.environ['OTHER_URL']}\n    "
+            "db.init_app(app)",
+        ),
+        test_it="""
+            from models import db
+
+            def test_it(app):
+                with db.engines["other"].connect() as connection:
+                    connection.execute(db.text("SELECT 1"))
+        """,
+    )
+    other = stock.create("other")
+    stock.create("own")
+    sessions = other.sessions()
+
+    project.pytest(
+        DATABASE_URL=stock.url("own"),
+        OTHER_URL=stock.url("other").replace("postgresql:", "postgresql+psycopg:"),
+    )
+
+    # Those of sessions() itself are on another database.
+    assert other.sessions() == sessions
+
+
+def test_a_bind_beside_another_database_is_refused(stock: Stock, project: Project) -> None:
+    toyapp = (project.root / "toyapp.py").read_text()
+    project.write(
+        toyapp=toyapp.replace(
+            "db.init_app(app)",
+            "app.config['SQLALCHEMY_BINDS'] = {'other': os.environ['OTHER_URL']}\n    "
+            "app.config['SQLALCHEMY_DATABASE_URI'] = 'sqlite://'\n    db.init_app(app)",
+        ),
+        test_it="def test_it(app):\n    pass\n",
+    )
+    own = stock.create("own")
+
+    outcome = project.pytest(
+        OTHER_URL=stock.url("own").replace("postgresql:", "postgresql+psycopg:")
+    )
+
+    assert "sqlite" in outcome.text
+    assert outcome.status == 1
+    own.assert_untouched()

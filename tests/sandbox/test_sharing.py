@@ -54,7 +54,7 @@ def test_runs_at_once_of_which_some_are_killed(stock: Stock, project: Project, t
     runs = [project.start(*pytest_run, DATABASE_URL=stock.url("own")) for _ in range(RUNS)]
     try:
         begun = project.root.glob
-        wait_for(lambda: len(list(begun("begun-*"))) == RUNS, "all runs", 60)
+        wait_for(lambda: len(list(begun("begun-*"))) == RUNS, "all runs")
         for doomed in runs[:KILLED]:
             doomed.send_signal(signal.SIGKILL)
             doomed.communicate()

@@ -13,10 +13,11 @@ from flask_sqlalchemy import SQLAlchemy
 from flask_testbed.embedded import EmbeddedServer
 from flask_testbed.postgres.cluster import Cluster
 
+from .migrations import write_migrations
 from .paths import INSTANCE
 from .processes import Python
 from .projects import DECIDING, Project
-from .servers import Stock, clear_away, rough_folder, stock_server
+from .servers import Stock, clear_away, drop_databases, rough_folder, stock_server
 from .toys import Toys
 
 
@@ -101,7 +102,42 @@ def python() -> Iterator[Python]:
     python.close()
 
 
+@pytest.fixture(scope="session")
+def _shared_server(embedded_home: Path) -> Iterator[EmbeddedServer]:
+    """Keep one embedded server up, so that not each project makes and starts its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FLASK_TESTBED_HOME", str(embedded_home))
+        server = EmbeddedServer(Path("/srv/toy/instance"), "test")
+        server.start()
+    yield server
+    server.release()
+
+
 @pytest.fixture
-def project(environment: pytest.MonkeyPatch, tmp_path: Path, python: Python) -> Project:
-    """A toy project, with warnings as errors."""
-    return Project.make(tmp_path, python)
+def project(
+    environment: pytest.MonkeyPatch,
+    tmp_path: Path,
+    python: Python,
+    _shared_server: EmbeddedServer,
+) -> Iterator[Project]:
+    """A toy project, with warnings as errors, on an embedded server without any database."""
+    environment.setenv("TOY_INSTANCE", str(_shared_server.instance))
+    yield Project.make(tmp_path, python)
+    drop_databases(_shared_server.url("postgres"))
+
+
+@pytest.fixture
+def home(environment: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder for embedded servers that only one test uses."""
+    folder = rough_folder()
+    environment.setenv("FLASK_TESTBED_HOME", str(folder))
+    yield folder
+    clear_away(folder)
+
+
+@pytest.fixture
+def migrations(tmp_path: Path) -> Path:
+    """A folder with one migration, which makes a table called shelf."""
+    folder = tmp_path / "migrations"
+    write_migrations(folder)
+    return folder

@@ -50,7 +50,8 @@ APP = """
     from models import db, Book, Flask
 
     def create_app(**config):
-        app = Flask("toy", instance_path=os.path.join(os.path.dirname(__file__), "instance"))
+        instance = os.environ.get("TOY_INSTANCE") or os.path.abspath("instance")
+        app = Flask("toy", instance_path=instance)
         uri = os.environ.get("DATABASE_URL") or development_url(app.instance_path, "toy")
         app.config["SQLALCHEMY_DATABASE_URI"] = uri.replace(
             "postgresql://", "postgresql+psycopg://"

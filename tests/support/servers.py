@@ -68,6 +68,20 @@ def clear_away(home: Path) -> None:
         shutil.rmtree(home, ignore_errors=True)
 
 
+def drop_databases(url: URL) -> None:
+    """Drop all databases of a server but its own and the engine's templates."""
+    address = url.set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(address, autocommit=True) as connection:
+        names = connection.execute(
+            "SELECT datname FROM pg_database WHERE datname NOT LIKE ALL (%s)",
+            [["postgres", "template_", "flask_testbed_%"]],
+        ).fetchall()
+        for (name,) in names:
+            connection.execute(
+                sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+            )
+
+
 @dataclass(frozen=True)
 class Stock:
     """A server as an administrator would have set it up, with passwords and default settings.

@@ -18,6 +18,7 @@ import factories
 from app.extensions import utc_now
 from app.governance import services
 from app.governance.models import AgentExecution, AgentStatus
+from tests.support.waiting import PATIENCE
 
 ACTS: list[tuple[Callable[[], Any], str, dict[str, Any] | None]] = [
     (
@@ -77,7 +78,7 @@ def test_of_two_acts_at_once_only_one_is_done(
             results = [pool.submit(act) for _ in range(2)]
             wait_until_blocked(connection, 2)
             connection.rollback()
-        assert sorted(result.result(timeout=10) for result in results) == [200, 409]
+        assert sorted(result.result(timeout=PATIENCE) for result in results) == [200, 409]
 
 
 def test_a_reference_that_vanished_meanwhile_is_a_conflict(

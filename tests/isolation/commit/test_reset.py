@@ -30,6 +30,7 @@ from flask_testbed.postgres.connecting import connect_parameters
 from flask_testbed.sandbox.sandbox import Sandbox
 from tests.support.paths import INSTANCE
 from tests.support.toys import add_tables
+from tests.support.waiting import PATIENCE
 
 
 class Base(DeclarativeBase):
@@ -179,7 +180,7 @@ def in_thread(function: Callable[[], Any]) -> Any:
     result: list[Any] = []
     thread = threading.Thread(target=lambda: result.append(function()))
     thread.start()
-    thread.join(10)
+    thread.join(PATIENCE)
     return result[0]
 
 
@@ -572,9 +573,9 @@ def test_a_thread_that_ends_in_time_is_left_alone(
 
     thread = threading.Thread(target=work)
     thread.start()
-    started.wait(10)
+    started.wait(PATIENCE)
     put_back()
-    thread.join(10)
+    thread.join(PATIENCE)
     assert errors == []
 
 

@@ -12,7 +12,6 @@ from typing import Any
 import sqlalchemy as sa
 
 from tests.support.scenarios.environment import (
-    PATIENCE,
     Environment,
     Thread,
     attempt,
@@ -22,6 +21,7 @@ from tests.support.scenarios.environment import (
     teams,
 )
 from tests.support.scenarios.scenario import Differs, Refused, scenario
+from tests.support.waiting import PATIENCE
 
 _PROGRAM = """
 import json, psycopg, sys

@@ -19,13 +19,11 @@ from flask_testbed import IsolationError
 from flask_testbed.application.databases import database_of
 from flask_testbed.postgres.connecting import connect_parameters
 from flask_testbed.sandbox.sandbox import Sandbox
+from tests.support.waiting import PATIENCE
 
 from .toy import db
 
 T = TypeVar("T")
-
-#: Seconds for which a scenario waits for a thread, or for another program.
-PATIENCE = 20
 
 
 class Environment:
