@@ -175,6 +175,8 @@ class Sandbox(Destination):
                 last.callback(self._roll_back)
 
     def _roll_back(self) -> None:
+        if self.isolation.mode == "commit" and not self.database.rollback.begun:
+            return
         if self.database.roll_back(self.isolation.test):
             self._sequences_moved = True
             if self.isolation.reset_sequences:
