@@ -252,7 +252,8 @@ def test_the_statements_of_models_and_listeners_are_recorded() -> None:
     metadata.create_all(recorder, checkfirst=False)
 
     assert "CREATE TABLE shelf" in recorder.statements[0]
-    assert recorder.statements[1:] == ["SELECT 1", "SELECT 2"]
+    assert recorder.statements[1].startswith("SELECT 1")
+    assert recorder.statements[2] == "SELECT 2"
 
 
 # Python and SQLAlchemy's types and constraints, for scaffold

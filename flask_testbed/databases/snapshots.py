@@ -41,6 +41,8 @@ class Snapshots:
     """
 
     def __init__(self, app: Flask, *, development: bool = False) -> None:
+        # The caller may keep no other reference to the application, and a database has none.
+        self._app = app
         self._database = database_of(app)
         self._target = target_of(self._database)
         self.development = development

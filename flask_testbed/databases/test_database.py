@@ -50,6 +50,8 @@ class TestDatabase:
     __test__ = False
 
     def __init__(self, app: Flask) -> None:
+        # The caller may keep no other reference to the application, and a database has none.
+        self._app = app
         self._database = database_of(app)
         self.target = target_of(self._database)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 import signal
@@ -17,6 +18,7 @@ from flask_testbed.application.databases import database_of
 from flask_testbed.application.schema import find_schema
 from flask_testbed.application.target import target_of
 from flask_testbed.databases.template import Template
+from flask_testbed.databases.test_database import TestDatabase
 from flask_testbed.postgres.cluster import Cluster
 from flask_testbed.postgres.labels import TEMPLATE, UNFINISHED, Kind, Label
 from flask_testbed.sandbox.sandbox import Sandbox
@@ -47,6 +49,13 @@ def label_of(stock: Stock, name: str = "own_test") -> Label:
 
 def cluster(stock: Stock, role: str = "boss") -> Cluster:
     return Cluster(make_url(stock.url("x", role)).set(drivername="postgresql+psycopg"), "S")
+
+
+def test_a_test_database_keeps_its_application(stock: Stock, toys: Toys) -> None:
+    database = TestDatabase(toys.app(stock.url("own")))
+    gc.collect()
+
+    assert database.create().tables == 2
 
 
 # What a schema is made of

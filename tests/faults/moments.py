@@ -46,7 +46,7 @@ MOMENTS = [
 
 #: On an embedded server that nothing else uses.
 EMBEDDED_MOMENTS = [
-    Moment("server: being made", CREATE, "flask_testbed.embedded.initdb:give", "after"),
+    Moment("server: being made", CREATE, f"{_EMBEDDED}:give", "after"),
     Moment("server: starting", CREATE, f"{_EMBEDDED}:EmbeddedServer._run_keeper"),
     Moment("server: started", CREATE, f"{_EMBEDDED}:EmbeddedServer._run_keeper", "after"),
     Moment("template: tables made, no label", CREATE, "flask_testbed.databases.template:install"),

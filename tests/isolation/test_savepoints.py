@@ -445,6 +445,39 @@ def test_a_transaction_that_has_failed_below_another_is_in_the_way() -> None:
         pair.write(pair.second, READ)
 
 
+def test_a_transaction_that_has_rolled_back_to_its_own_savepoint_commits() -> None:
+    pair = Pair()
+    pair.write(pair.second, SAVEPOINT)
+    pair.server.in_error = True
+    pair.write(pair.second, ROLL_BACK_TO)
+    assert pair.second.state is State.FAILED
+    pair.server.in_error = False
+    pair.savepoints.report(in_error=False)
+    pair.end(pair.second, commit=True)
+    # A rollback of the first one would undo that.
+    assert pair.first.covers
+
+
+def test_a_commit_restores_what_a_writer_has_set_locally() -> None:
+    pair = Pair()
+    text = "SET LOCAL role = 'a'"
+    names = names_in(text)
+    perform(pair.server, pair.savepoints.speak(pair.second, effects_of(text), lambda: names))
+    pair.server.set_locally("role", "a")
+    pair.end(pair.second, commit=True)
+    assert pair.server.now.settings["role"] == "none"
+
+
+def test_a_commit_that_violates_a_constraint_is_rolled_back() -> None:
+    pair = Pair()
+    pair.savepoints.catalog = CATALOG
+    pair.server.insert(1, violates=True)
+    with pytest.raises(ServerError):
+        pair.end(pair.second, commit=True)
+    assert not pair.server.in_error
+    assert pair.server.now.rows == frozenset()
+
+
 # What each transaction costs
 
 

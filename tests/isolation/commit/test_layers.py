@@ -440,7 +440,7 @@ def test_the_copy_of_a_changed_schema_goes_with_its_layer(
     def databases() -> set[str]:
         found = sandbox.database.cluster.find_all(f"{sandbox.target.name}.*")
         # Others may run the same tests meanwhile.
-        return {one.name for one in found if one.mark and str(os.getpid()) in one.mark.made_by}
+        return {one.name for one in found if one.label and str(os.getpid()) in one.label.made_by}
 
     before = databases()
     keep("schema", OTHER)
@@ -490,7 +490,7 @@ def test_layers_of_a_run_that_was_killed_are_forgotten() -> None:
         before = contents(first)
         with app.app_context():
             run(db.engine, TEAM, statement)
-        first.keep("killed", "A fixture")
+        first.keep_layer("killed", "A fixture")
         assert contents(first) != before
         # It does not come to its fixture's teardown.
         first.close()

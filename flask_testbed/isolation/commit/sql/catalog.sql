@@ -72,9 +72,10 @@ $$;
 
 -- Return the number and a hash of the catalog rows that describe the schema. Each row counts with
 -- its identity and the transaction that wrote it, so every change gives another version. Called by
--- each reset of a role that may not create event triggers.
+-- each reset of a role that may not create event triggers. It is not STABLE, or the planner would
+-- call it in the other databases too.
 CREATE FUNCTION flask_testbed.catalog_version() RETURNS text
-LANGUAGE plpgsql STABLE AS $$
+LANGUAGE plpgsql AS $$
 BEGIN
     RETURN (
         SELECT count(*) || ':' || coalesce(bit_xor(hashtextextended(entry, 0)), 0)
@@ -110,19 +111,12 @@ BEGIN
 END
 $$;
 
--- Return the command that has changed the schema, or NULL. Called by each reset, and before a layer
--- is pushed or popped.
-CREATE FUNCTION flask_testbed.schema_change() RETURNS text
-LANGUAGE plpgsql AS $$
-BEGIN
-    RETURN (
-        SELECT command FROM flask_testbed.recorded_ddl
-        UNION ALL
-        SELECT 'the schema' FROM flask_testbed.catalog
-        WHERE version <> flask_testbed.catalog_version()
-        LIMIT 1);
-END
-$$;
+-- The commands that have changed the schema; no row if nothing has. Read by each reset, and before a
+-- layer is pushed or popped.
+CREATE VIEW flask_testbed.schema_change AS
+SELECT command FROM flask_testbed.recorded_ddl
+UNION ALL
+SELECT 'the schema' FROM flask_testbed.catalog WHERE version <> flask_testbed.catalog_version();
 
 -- Begin to notice changes of the schema: with event triggers, or by comparing the catalogs. Called
 -- once, when the template is otherwise complete.
