@@ -228,7 +228,10 @@ def test_manage_and_flask_agree_and_test_leaves_nothing(project: Project, stock:
     assert stock.databases() == before
 
 
-def test_serve_keeps_the_embedded_server_up_until_ctrl_c(project: Project) -> None:
+def test_serve_keeps_the_embedded_server_up_until_ctrl_c(
+    project: Project, environment: pytest.MonkeyPatch
+) -> None:
+    environment.delenv("TOY_INSTANCE")  # the server that projects share does not stop
     created = project.run("-m", "flask", "--app", "toyapp", "test-db", "create")
     assert created.status == 0, created.text
 

@@ -7,6 +7,8 @@ import signal
 import textwrap
 from pathlib import Path
 
+import pytest
+
 from tests.support.processes import finish
 from tests.support.projects import Project
 from tests.support.servers import Stock
@@ -376,7 +378,10 @@ def test_flask_sqlalchemy_is_as_it_was_afterwards(project: Project) -> None:
     assert outcome.status == 0, outcome.text
 
 
-def test_the_applications_own_embedded_server_is_not_started(project: Project) -> None:
+def test_the_applications_own_embedded_server_is_not_started(
+    project: Project, environment: pytest.MonkeyPatch
+) -> None:
+    environment.delenv("TOY_INSTANCE")  # a folder that no other project has
     project.write(test_it=ISOLATED)
     home = Path(os.environ["FLASK_TESTBED_HOME"])
     before = set(home.glob("*"))
