@@ -69,6 +69,9 @@ class Session:
     local: dict[str, str] = field(default_factory=dict)
     read_only: bool = False
     cursors: frozenset[int] = frozenset()
+    declared: bool = False
+    """Whether it has opened a cursor, which a rollback of another session may have closed."""
+
     failed: bool = False
     interrupted: bool = False
     """Whether another session has sent a statement since it declared a cursor."""
@@ -161,6 +164,7 @@ class Interleavings(RuleBasedStateMachine):
             self.count += 1
             self.server.declare(self.count)
             session.cursors |= {self.count}
+            session.declared = True
 
     @goes_on
     @rule(number=st.integers(0, 2))
@@ -236,7 +240,7 @@ class Interleavings(RuleBasedStateMachine):
             )
         for other in self.sessions:
             other.interrupted |= other is not session
-            kept = bool(other.cursors) or other.wrote
+            kept = other.declared or other.wrote
             self.sealed |= other is not session and other.read_only and kept
         self.savepoints.report(in_error=self.server.in_error)
         try:

@@ -124,6 +124,9 @@ def project(
     environment.setenv("TOY_INSTANCE", str(_shared_server.instance))
     yield Project.make(tmp_path, python)
     drop_databases(_shared_server.url("postgres"))
+    development = EmbeddedServer(_shared_server.instance, "development").home
+    if development.exists():  # few projects use their own database
+        clear_away(development)
 
 
 @pytest.fixture
