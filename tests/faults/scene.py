@@ -103,7 +103,8 @@ class Scene:
     @property
     def variables(self) -> dict[str, str]:
         """The environment of its commands."""
-        return {"FLASK_APP": "toyapp"} | ({"DATABASE_URL": self.url} if self.url else {})
+        place = {"DATABASE_URL": self.url} if self.url else {"TOY_INSTANCE": str(self.instance)}
+        return {"FLASK_APP": "toyapp"} | place
 
     def start(self, command: tuple[str, ...], place: str = "", when: str = "") -> Process:
         """Start a command that stops at a place."""
