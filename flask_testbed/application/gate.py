@@ -132,7 +132,7 @@ class Gate:
         tracked = record.info.setdefault(KEY, TrackedConnection())
         tracked.connection = connection
         if tracked.mode == "rollback":
-            return  # the connection that it shares was checked when it was made
+            return  # it shares a connection that was made with the redirected parameters
         if message := self._misled(tracked):
             connection.close()
             raise SettingsError(message)

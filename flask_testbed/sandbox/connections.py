@@ -25,9 +25,6 @@ class Connections:
         out = sum(tracked.is_out for tracked in self._tracked)
         return f"<Connections: {len(self._tracked)}, of which {out} are checked out>"
 
-    def __contains__(self, tracked: TrackedConnection) -> bool:
-        return tracked in self._tracked
-
     def add(self, tracked: TrackedConnection, parameters: dict[str, Any]) -> None:
         """Add a connection that is about to be made.
 
