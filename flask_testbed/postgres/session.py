@@ -70,7 +70,13 @@ def settle(connection: AnyConnection) -> None:
 
 def disable_timeouts(connection: AnyConnection) -> None:
     """Let the server not disconnect a session of the application's, however long a test takes."""
-    _set(connection, _NO_END)
+    # A session in which nothing is set stays as the application knows it.
+    connection.execute(
+        "SELECT CASE WHEN current_setting(name, true) <> '0' THEN set_config(name, '0', false) END"
+        " FROM unnest(%s::text[]) AS name",
+        [list(_NO_END)],
+        prepare=False,
+    )
 
 
 def format_values(connection: AnyConnection) -> None:

@@ -58,7 +58,7 @@ TESTS = """
     import pytest
     from models import db, add, titles
 
-    FAILS = 3
+    FAILS, TIMEOUT = 3, "1h"
     VALUES = "SELECT precise::text FROM precise"  # in the styles of the session
 
     @pytest.fixture(scope="module")
@@ -77,6 +77,8 @@ TESTS = """
     def test_it(app, layer, n):
         assert titles() == ["ä"]
         assert db.session.execute(db.text(VALUES)).one() == layer
+        shown = db.session.scalar(db.text("SHOW idle_in_transaction_session_timeout"))
+        assert shown == TIMEOUT
         add("ö")
         db.session.execute(db.text("UPDATE precise SET number = 1"))
         if n == 1:
@@ -128,7 +130,7 @@ def test_a_run_with_commits_of_a_role_with_strange_settings(
 def test_what_such_a_role_has_not_committed_is_copied_exactly(
     strange: Stock, project: Project
 ) -> None:
-    project.write(models=MODELS + PRECISE, test_it=TESTS.replace("FAILS = 3", "FAILS = 2"))
+    project.write(models=MODELS + PRECISE, test_it=TESTS.replace('3, "1h"', '2, "0"'))
 
     outcome = project.pytest(
         "--testbed-isolation=rollback",
@@ -154,7 +156,7 @@ def test_a_pooler_that_moves_sessions_is_refused(stock: Stock, mode: str) -> Non
 
 
 def test_a_run_through_a_pooler_that_leaves_sessions_alone(stock: Stock, project: Project) -> None:
-    project.write(models=MODELS + PRECISE, test_it=TESTS)
+    project.write(models=MODELS + PRECISE, test_it=TESTS.replace('"1h"', '"0"'))
     with pooler(stock, "session") as between:
         url = between.url("own", "maker")
         outcome = project.pytest("--testbed-isolation=commit", DATABASE_URL=url)
