@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 
 from flask_testbed.embedded import EmbeddedServer
@@ -92,6 +93,13 @@ def toys(request: pytest.FixtureRequest, environment: pytest.MonkeyPatch, tmp_pa
     if plugin is not None:
         environment.setattr(SQLAlchemy, "init_app", plugin.applications.init_app)
     return Toys(tmp_path / "instance")
+
+
+@pytest.fixture
+def toy(toy_app: Flask) -> Iterator[Flask]:
+    """The current application: that of the fixture ``toy_app``, which modules define."""
+    with toy_app.app_context():
+        yield toy_app
 
 
 @pytest.fixture(scope="session")
