@@ -40,18 +40,8 @@ def test_a_play_is_committed_and_reported(toy: Flask) -> None:
     assert report.rows_per_second == pytest.approx(7 / report.seconds)
 
 
-def test_a_play_is_one_commit(toy: Flask) -> None:
-    commits = []
-
-    def after_commit(session: Session) -> None:
-        if not session.in_nested_transaction():
-            commits.append(session)
-
-    sa.event.listen(Session, "after_commit", after_commit)
-    try:
-        play(toy)
-    finally:
-        sa.event.remove(Session, "after_commit", after_commit)
+def test_a_play_is_one_commit(toy: Flask, commits: list[Session]) -> None:
+    play(toy)
     assert len(commits) == 1
 
 
