@@ -7,12 +7,14 @@ There is a section for each library. Each entry names the version that it was se
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 from weakref import ref
 
 import psycopg
+from flask import globals as globals_of_flask
 from psycopg import errors, pq
 from psycopg.adapt import AdaptersMap
 from sqlalchemy.engine import make_url
@@ -122,7 +124,13 @@ def forget_prepared(connection: psycopg.Connection[Any]) -> None:
     connection._prepared.clear()
 
 
-# Werkzeug
+# Flask and Werkzeug
+
+#: The context variables in which Flask keeps the contexts that are pushed. Flask 3.1 has one for
+#: applications and one for requests, Flask 3.2 has one for both.
+FLASK_VARIABLES = frozenset(
+    value for value in vars(globals_of_flask).values() if isinstance(value, ContextVar)
+)
 
 
 def unproxied(proxy: T) -> T:
