@@ -16,6 +16,7 @@ from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 
 from .._compat import pytest_session
+from ..application.contexts import own_context
 from ..application.databases import AppDatabase, database_of, databases_of
 from ..errors import TestbedError
 from ..sandbox.sandbox import Sandbox
@@ -129,6 +130,6 @@ def _uses_postgresql(app: Flask) -> bool:
     """Whether any of an application's engines is for PostgreSQL."""
     if "sqlalchemy" not in app.extensions:
         return False
-    with app.app_context():
+    with own_context(app):
         engines = app.extensions["sqlalchemy"].engines.values()
         return any(engine.dialect.name == "postgresql" for engine in engines)
