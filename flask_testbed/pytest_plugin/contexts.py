@@ -6,6 +6,7 @@ import contextvars
 
 from flask import Flask, current_app, has_app_context
 from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy.orm import Session
 
 from .._compat import FLASK_VARIABLES, unproxied
 
@@ -23,6 +24,12 @@ def current_db() -> SQLAlchemy | None:
     """Return the Flask-SQLAlchemy of the current application, or None if there is none."""
     app = current_application()
     return app.extensions.get("sqlalchemy") if app is not None else None
+
+
+def current_session() -> Session | None:
+    """Return the session of the current context, or None if it has not been used yet."""
+    db = current_db()
+    return db.session() if db is not None and db.session.registry.has() else None
 
 
 def context_without_flask() -> contextvars.Context:
