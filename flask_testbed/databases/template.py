@@ -19,6 +19,7 @@ from ..postgres.cluster import Cluster
 from ..postgres.connecting import Connection
 from ..postgres.database import Database
 from ..postgres.labels import TEMPLATE, Kind, Label
+from .building import build
 from .pruning import prune_templates
 
 logger = logging.getLogger(__name__)
@@ -101,7 +102,7 @@ class Template:
         cluster.drop_unfinished()
         label = Label.create(Kind.TEMPLATE, self.fingerprint)
         with cluster.creating(self.name, label) as unfinished:
-            self.schema.build(cluster.url.set(database=unfinished))
+            build(cluster, unfinished, self.schema)
             with closing(cluster.connect(unfinished)) as connection:
                 install(connection)
                 label = replace(label, tables=count_tables(connection))
