@@ -27,6 +27,7 @@ from .database import Database
 from .labels import CLOSED, UNFINISHED, Kind, Label
 from .locks import Locks
 from .server import MAINTENANCE, Server
+from .settings import copy_settings
 
 logger = logging.getLogger(__name__)
 
@@ -129,7 +130,8 @@ class Cluster(Server):
 
         :param name: its final name, whose lock the caller holds.
         :param label: its label.
-        :param template: the database to clone; by default the server's own template.
+        :param template: the database to clone, with its settings and privileges; by default the
+            server's own template.
         :param replacing: drop the database that has the final name now, and end the sessions in
             it. At any moment one of the two has that name, complete.
         :raises DatabaseError: the server refuses; the message quotes it.
@@ -203,6 +205,8 @@ class Cluster(Server):
             raise DatabaseError(
                 f"Cannot make the database {name!r} on {address(self.url)}: {reason(error)}."
             ) from error
+        if template is not None:
+            copy_settings(self, template, unfinished)
 
     @cached_property
     def _copies_files(self) -> bool:
