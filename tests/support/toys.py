@@ -31,8 +31,11 @@ def add_tables(session: Any) -> None:
     )
 
 
-def toy_db() -> SQLAlchemy:
-    """A Flask-SQLAlchemy with two models."""
+def toy_db(**options: Any) -> SQLAlchemy:
+    """A Flask-SQLAlchemy with two models.
+
+    :param options: those of its sessions.
+    """
 
     class ToyBase(DeclarativeBase):
         pass
@@ -46,7 +49,7 @@ def toy_db() -> SQLAlchemy:
         id: Mapped[int] = mapped_column(primary_key=True)
         title: Mapped[str]
 
-    return SQLAlchemy(model_class=ToyBase)
+    return SQLAlchemy(model_class=ToyBase, session_options=options)
 
 
 def adopted_app(database: str, db: SQLAlchemy) -> Flask:
