@@ -1,4 +1,4 @@
-"""``flask seed --reset`` on an external server asks, unless the engine has made the database."""
+"""``flask seed --reset`` on an external server asks, unless the testbed created the database."""
 
 from __future__ import annotations
 
