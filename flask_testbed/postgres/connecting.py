@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 from sqlalchemy.engine import URL
 
+from .._compat import UnwatchedConnection
 from ..embedded.parameters import ignore_environment, is_embedded
 from ..errors import ServerError
 
@@ -45,7 +46,7 @@ def connect(url: URL, *, setting: str, database: str | None = None) -> Connectio
         parameters["dbname"] = database
     ignore_environment(parameters)
     try:
-        connection = psycopg.connect(autocommit=True, **parameters)
+        connection = UnwatchedConnection.connect(autocommit=True, **parameters)
     # ProgrammingError: libpq does not know an option. UnicodeError: a host name cannot be encoded.
     except (psycopg.Error, UnicodeError, ValueError) as error:
         raise ServerError(

@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 from psycopg import errors, pq
 
-from ..._compat import forget_prepared
+from ..._compat import UnwatchedConnection, forget_prepared
 
 _IN_ERROR = pq.TransactionStatus.INERROR
 _ACTIVE = pq.TransactionStatus.ACTIVE
@@ -19,7 +19,9 @@ class Underlying:
     error: type[Exception] = psycopg.Error
 
     def __init__(self, parameters: dict[str, Any]) -> None:
-        self.connection: psycopg.Connection[Any] = psycopg.connect(**parameters, autocommit=True)
+        self.connection: psycopg.Connection[Any] = UnwatchedConnection.connect(
+            **parameters, autocommit=True
+        )
 
     @property
     def closed(self) -> bool:
