@@ -13,6 +13,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from flask_testbed import Testbed, development_url
 
+from .paths import INSTANCE
 from .processes import Outcome
 
 
@@ -51,6 +52,26 @@ def toy_db(**options: Any) -> SQLAlchemy:
     return SQLAlchemy(model_class=ToyBase, session_options=options)
 
 
+def adopted_app(database: str, db: SQLAlchemy) -> Flask:
+    """An application that the plugin adopts: its engines are redirected to a test database.
+
+    :param database: name of its own database, which is never created.
+    """
+    app = Flask("toy", instance_path=str(INSTANCE))
+    app.config["SQLALCHEMY_DATABASE_URI"] = development_url(INSTANCE, database)
+    db.init_app(app)
+    Testbed(app)
+    return app
+
+
+def run_command(app: Flask, *command: str) -> Outcome:
+    """Run a command of an application's, as ``flask`` would."""
+    result = app.test_cli_runner().invoke(args=list(command))
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return Outcome(result.exit_code, result.stdout, result.stderr)
+
+
 class Toys:
     """Makes toy applications in this process, out of reach of the plugin that runs the tests."""
 
@@ -73,10 +94,7 @@ class Toys:
 
     def run(self, app: Flask, *command: str) -> Outcome:
         """Run a command of an application's, as ``flask`` would."""
-        result = app.test_cli_runner().invoke(args=list(command))
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return Outcome(result.exit_code, result.stdout, result.stderr)
+        return run_command(app, *command)
 
 
 def _driver(uri: str) -> str:
