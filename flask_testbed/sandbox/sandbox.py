@@ -221,8 +221,9 @@ class Sandbox(Destination):
         """Drop an owner's layers. Everything else is restored as the other layers say."""
         with self._lock:
             if self.has_layer(owner) and self._pid == os.getpid():
-                self._reset_rows()
-                self.database.layers.pop(owner)
+                with ExitStack() as last:
+                    last.callback(self.database.layers.pop, owner)
+                    self._reset_rows()
 
     def has_layer(self, owner: object) -> bool:
         """Whether an owner has written what later tests see."""

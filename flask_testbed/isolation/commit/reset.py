@@ -19,14 +19,54 @@ from ...postgres.connecting import Connection, reason
 
 logger = logging.getLogger(__name__)
 
-#: Seconds that a transaction which is still open after its test gets to end by itself.
-GRACE = 0.2
+#: Milliseconds between two attempts, while another session has a transaction open. The server does
+#: the waiting, since a test may have replaced the clock of this process.
+PAUSE = 2
 
-#: Seconds after which a reset fails if other sessions begin transactions again and again.
-PATIENCE = 10
+#: Attempts during which a transaction that is still open after its test may end by itself: 0.2 s.
+GRACE = 100
+
+#: Attempts after which a reset fails if other sessions begin transactions again and again: 10 s.
+PATIENCE = 5000
 
 #: Milliseconds that a reset waits for a lock.
 LOCK_TIMEOUT = 2000
+
+# A reset depends on no setting of the server, the role, the database or the URL.
+_SETTINGS = f"""
+SET statement_timeout = 0;
+SET lock_timeout = {LOCK_TIMEOUT};
+SET idle_in_transaction_session_timeout = 0;
+SET idle_session_timeout = 0;
+SET default_transaction_read_only = off;
+SET default_transaction_isolation = 'read committed';
+SET default_transaction_deferrable = off;
+-- No function of the application takes the place of one of PostgreSQL's.
+SET search_path = pg_catalog, pg_temp;
+-- Fail rather than read some of the rows.
+SET row_security = off;
+-- A reset need not survive a crash of the machine.
+SET synchronous_commit = off;
+-- Rows are read and written in their order.
+SET synchronize_seqscans = off;
+SET max_parallel_workers_per_gather = 0;
+-- Values of the application's types are copied as text.
+SET datestyle = 'ISO, YMD';
+SET intervalstyle = postgres;
+SET timezone = 'UTC';
+SET extra_float_digits = 1;
+SET bytea_output = hex;
+SET lc_monetary = 'C';
+SET xmloption = content;
+SET standard_conforming_strings = on;
+SET transform_null_equals = off;
+SET quote_all_identifiers = off;
+SET plan_cache_mode = auto;
+SET jit = off;
+SET default_tablespace = '';
+SET default_table_access_method = heap;
+SET client_min_messages = warning;
+"""
 
 #: How often work is tried whose connection another session terminates.
 ATTEMPTS = 5
@@ -84,13 +124,17 @@ def persist(connect: Callable[[], Connection], work: Callable[[Connection], T]) 
 
 
 def prepare(connection: Connection) -> Connection:
-    """Prepare a connection for resets: bound its waits and skip foreign keys. Return it."""
-    connection.execute(f"SET lock_timeout = {LOCK_TIMEOUT}")
-    # A reset need not survive a crash of the machine.
-    connection.execute("SET synchronous_commit = off")
+    """Prepare a connection for resets, with one statement, and return it.
+
+    Its waits are bounded, foreign keys are skipped, and it depends on no other setting.
+    """
+    settings = _SETTINGS
+    if connection.info.server_version >= 170000:
+        settings += "SET transaction_timeout = 0;"
     # Only a superuser may skip foreign keys; the functions for other roles check them.
     if connection.info.parameter_status("is_superuser") == "on":
-        connection.execute("SET session_replication_role = replica")
+        settings += "SET session_replication_role = replica;"
+    connection.execute(settings)
     return connection
 
 
@@ -105,19 +149,22 @@ def reset(connection: Connection, ended: list[str] | None = None) -> list[str]:
     :raises IsolationError: a session holds a lock and cannot be terminated.
     """
     ended = [] if ended is None else ended
-    started = time.monotonic()
-    patience = started + GRACE
-    while time.monotonic() < started + PATIENCE:
+    waited = 0
+    for _ in range(PATIENCE):
         answer = _call(connection)
         if answer is None:
             return ended
         kind, _, detail = answer.partition(":")
         if kind == "clone":
             raise NeedsClone(detail)
-        if time.monotonic() > patience:
-            _terminate(connection, [int(pid) for pid in detail.split(",")], ended)
-            patience = time.monotonic() + GRACE
-        time.sleep(0.002)
+        if waited >= GRACE:
+            waited = 0
+            if kind == "prepared":
+                _roll_back_prepared(connection, detail, ended)
+            else:
+                _terminate(connection, [int(pid) for pid in detail.split(",")], ended)
+        connection.execute("SELECT pg_sleep(%s)", [PAUSE / 1000])
+        waited += 1
     raise IsolationError(
         "The test's database cannot be reset: other sessions begin transactions on it again and"
         f" again. They were: {'; '.join(ended)}. Join the test's threads."
@@ -129,17 +176,21 @@ def reset_sequences(connection: Connection) -> None:
     connection.execute("SELECT flask_testbed.reset_sequences()")
 
 
-def bound_waits(connection: Connection, seconds: int | None) -> None:
+def accept_changes(connection: Connection) -> None:
+    """Take a database as it is now for unchanged: its schema, settings and privileges."""
+    connection.execute("SELECT flask_testbed.accept_changes()")
+
+
+def bound_waits(connection: Connection, seconds: int | None) -> bool:
     """Bound how long the sessions that connect to a database from now on wait for a lock.
 
     :param connection: to the database.
     :param seconds: ``None`` removes the bound.
+    :returns: whether that was done: a bound that the application has set stays.
     """
-    bound = sql.SQL("RESET lock_timeout")
-    if seconds is not None:
-        bound = sql.SQL(f"SET lock_timeout = '{int(seconds)}s'")
-    name = sql.Identifier(connection.info.dbname)
-    connection.execute(sql.SQL("ALTER DATABASE {} {}").format(name, bound))
+    bound = None if seconds is None else f"{seconds}s"
+    row = connection.execute("SELECT flask_testbed.bound_waits(%s)", [bound]).fetchone()
+    return row is not None and bool(row[0])
 
 
 def _call(connection: Connection) -> str | None:
@@ -153,12 +204,12 @@ def _call(connection: Connection) -> str | None:
     except errors.LockNotAvailable as error:
         raise IsolationError(
             "The test's database cannot be reset: another session holds a lock on it"
-            f" ({reason(error)}). Is there a prepared transaction?"
+            f" ({reason(error)}). Join the test's threads, and close what it has opened."
         ) from error
     except psycopg.Error as error:
         if connection.broken:
             raise
-        raise IsolationError(f"The test's database cannot be reset: {reason(error)}.") from error
+        raise NeedsClone(f"a reset fails: {reason(error)}") from error
     if telling:
         logger.debug(
             "reset %s: %s (%s, %.1f ms)",
@@ -193,3 +244,24 @@ def _terminate(connection: Connection, pids: list[int], ended: list[str]) -> Non
             f" {connection.info.user!r} may not terminate ({reason(error)}). Open are:"
             f" {'; '.join(row[0] for row in found)}. Close what the test opens as another role."
         ) from error
+
+
+def _roll_back_prepared(connection: Connection, name: str, ended: list[str]) -> None:
+    """Roll back a prepared transaction, and describe it.
+
+    :param name: its identifier.
+    :param ended: gets the description.
+    :raises IsolationError: the role may not roll it back.
+    """
+    description = f"the prepared transaction {name!r}"
+    try:
+        connection.execute(sql.SQL("ROLLBACK PREPARED {}").format(sql.Literal(name)))
+    except errors.UndefinedObject:
+        return  # it has ended by itself
+    except errors.InsufficientPrivilege as error:
+        raise IsolationError(
+            f"The test's database cannot be reset: {description} is open, which the role"
+            f" {connection.info.user!r} may not roll back ({reason(error)}). Commit or roll back"
+            " what the test prepares as another role."
+        ) from error
+    ended.append(description)

@@ -48,7 +48,9 @@ def prepared() -> Iterator[Connection]:
             for statement in TABLES:
                 connection.execute(statement)
             install(connection)
-            yield prepare(connection)
+            # The statements of the tests name no schema.
+            prepare(connection).execute("SET search_path = pg_catalog, public")
+            yield connection
         administrator.execute(f"DROP DATABASE {name}")
     server.release()
 
