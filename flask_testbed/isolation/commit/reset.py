@@ -66,6 +66,7 @@ SET jit = off;
 SET default_tablespace = '';
 SET default_table_access_method = heap;
 SET client_min_messages = warning;
+SET flask_testbed.is_resetter = on;
 """
 
 #: How often work is tried whose connection another session terminates.

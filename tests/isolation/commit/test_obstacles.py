@@ -25,6 +25,12 @@ AUDIT = (
     "CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql"
     " AS 'BEGIN INSERT INTO audit VALUES (tg_op); RETURN NULL; END'",
 )
+EVERY_TABLE = (
+    "DO $$ DECLARE name text; BEGIN"
+    " FOR name IN SELECT format('%I.%I', schemaname, tablename) FROM pg_tables"
+    " WHERE schemaname NOT IN ('pg_catalog', 'information_schema') ORDER BY 1"
+    " LOOP EXECUTE 'STATEMENT ' || name; END LOOP; END $$"
+)
 TENANT = "SET LOCAL app.tenant = 'a'"
 INSERT = (TENANT, "INSERT INTO note VALUES (2, 'a')")
 CHANGE = (TENANT, "DELETE FROM note")
@@ -128,10 +134,12 @@ def test_what_can_be_emptied_in_no_way_needs_a_clone(
         "CREATE OR REPLACE FUNCTION flask_testbed.reset_sequences() RETURNS void LANGUAGE plpgsql"
         " AS 'BEGIN RAISE EXCEPTION ''no''; END'",
         "REVOKE ALL ON note FROM CURRENT_USER",
+        EVERY_TABLE.replace("STATEMENT", "DELETE FROM"),
+        EVERY_TABLE.replace("STATEMENT", "TRUNCATE"),
     ],
 )
 def test_an_error_in_a_reset_needs_a_clone(make_box: MakeBox, act: str) -> None:
-    box = make_box(NOTE)
+    box = make_box(NOTE, ROW)
     box.run(act)
     with pytest.raises(NeedsClone):
         box.reset()

@@ -70,6 +70,28 @@ BEGIN
 END
 $$;
 
+-- Record that a session of the application's has written to a table of this schema, as a fixture does
+-- that empties every table. Nothing in it depends on the search path.
+CREATE FUNCTION flask_testbed.record_interference() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+    IF pg_catalog.current_setting('flask_testbed.is_resetter', true) IS NULL THEN
+        INSERT INTO flask_testbed.recorded_ddl VALUES ('the schema flask_testbed');
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+-- Notice what sessions of the application do to a table of this schema. Called for each when the template
+-- is prepared, and for each copy.
+CREATE FUNCTION flask_testbed.protect(name text, events text) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('CREATE TRIGGER flask_testbed_touch AFTER %s ON %s FOR EACH STATEMENT'
+                   ' EXECUTE FUNCTION flask_testbed.record_interference()', events, name);
+END
+$$;
+
 -- Return the number and a hash of the catalog rows that describe the schema. Each row counts with
 -- its identity and the transaction that wrote it, so every change gives another version. Called by
 -- each reset of a role that may not create event triggers. It is not STABLE, or the planner would

@@ -129,6 +129,7 @@ BEGIN
     EXECUTE format('CREATE TABLE %s (%s %s)', copy_name,
                    CASE WHEN NOT is_whole THEN 'testbed_place tid, testbed_writer xid,' END,
                    definition);
+    PERFORM flask_testbed.protect(copy_name, 'INSERT OR UPDATE OR DELETE OR TRUNCATE');
     INSERT INTO flask_testbed.layer_table
     VALUES (number, relation, relation_name, copy_name, is_whole);
     PERFORM flask_testbed.accept_changes();
@@ -188,6 +189,7 @@ BEGIN
         EXECUTE format('CREATE TABLE %s AS SELECT %s %s FROM ONLY %s', copy_name,
                        CASE WHEN NOT is_whole THEN 'ctid AS testbed_place, xmin AS testbed_writer,'
                        END, user_table.copied, user_table.name);
+        PERFORM flask_testbed.protect(copy_name, 'INSERT OR UPDATE OR DELETE OR TRUNCATE');
         INSERT INTO flask_testbed.layer_table
         VALUES (number, user_table.oid, user_table.name, copy_name, is_whole);
         copied_tables := copied_tables || user_table.oid;

@@ -197,6 +197,11 @@ BEGIN
     PERFORM flask_testbed.copy_tables(0);
     PERFORM flask_testbed.copy_sequences(0);
     PERFORM flask_testbed.create_empty_tables();
+    PERFORM flask_testbed.protect(c.oid::regclass::text, CASE
+        WHEN relname IN ('touched', 'recorded_ddl') THEN 'UPDATE OR DELETE OR TRUNCATE'
+        ELSE 'INSERT OR UPDATE OR DELETE OR TRUNCATE' END)
+    FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+    WHERE nspname = 'flask_testbed' AND relkind = 'r' AND relname NOT LIKE 'rows\_%';
     -- Last, since the above changes the catalogs.
     PERFORM flask_testbed.watch_schema();
 END
