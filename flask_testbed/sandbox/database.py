@@ -30,6 +30,7 @@ from ..isolation.commit.row_copy import AnyConnection, copy_rows
 from ..isolation.rollback.connection import Rollback
 from ..postgres.connecting import Connection, address
 from ..postgres.labels import Kind, Label
+from .background import Background
 from .connections import Connections
 from .names import Claims, Keeping
 
@@ -60,6 +61,7 @@ class ProcessDatabase:
         self.cluster = cluster_of(target)
         self.connections = Connections()
         """The connections of the application's engines in commit mode and in rollback mode."""
+        self.background = Background()
         self.rollback = Rollback(self._bound_waits)
         """The test transaction of rollback mode."""
         self.layers = Layers(self)
@@ -69,6 +71,7 @@ class ProcessDatabase:
         self._held = ExitStack()
         self._held.callback(self.cluster.close)
         self._resetter: Connection | None = None
+        self._sessions: list[int] = []
         self._bounded = False
         try:
             self._open(app_database)
@@ -138,12 +141,22 @@ class ProcessDatabase:
         try:
             self._reset(ended)
         except NeedsClone as reason:
+            self._sessions = []
             logger.debug("%r is replaced by a clone: %s", self, reason)
             self.layers.replace()
         return ended
 
     def _reset(self, ended: list[str]) -> None:
-        persist(self.connection, lambda connection: reset(connection, ended))
+        self._sessions = persist(self.connection, lambda connection: reset(connection, ended))
+
+    def find_writer(self) -> str | None:
+        """Return what goes on writing although the database has been reset, or None."""
+        return persist(
+            self.connection,
+            lambda connection: self.background.find_writer(
+                connection, self._sessions, self.connections
+            ),
+        )
 
     def reset_sequences(self) -> None:
         """Reset the sequences, which a rollback does not."""

@@ -153,6 +153,7 @@ class Sandbox(Destination):
             self._reset_sequences()
         if commits:
             self.used = True
+            self._database.background.note_thread()
 
     # The end of a test
 
@@ -190,13 +191,21 @@ class Sandbox(Destination):
         if not self.used or self._database is None:
             return
         ended = self._database.restore()
+        writer = self._database.find_writer()
+        if writer is not None:
+            ended += self._database.restore()
         self._note_reset()
         for session in ended:
-            warnings.warn(
+            _warn(
                 f"A transaction was left open, and has been ended: {session}. Close what the"
-                " test opens, and join its threads.",
-                TestbedWarning,
-                stacklevel=2,
+                " test opens, and join its threads."
+            )
+        if writer is not None:
+            self.used = True
+            _warn(
+                f"{self.isolation.test or 'A test'} has ended, and something that it started goes"
+                f" on writing to the database: {writer}. Later tests see these rows. Join the"
+                " test's threads, and end its processes."
             )
 
     def _note_reset(self) -> None:
@@ -287,3 +296,7 @@ class Sandbox(Destination):
             database, self._database = self.database, None
             database.disconnect()
             return database
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, TestbedWarning, stacklevel=3)

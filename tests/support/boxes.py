@@ -44,7 +44,9 @@ class Box:
 
     def reset(self) -> list[str]:
         """Reset the database, and return what was ended."""
-        return reset(self.resetter)
+        ended: list[str] = []
+        reset(self.resetter, ended)
+        return ended
 
 
 def connect_as(server: EmbeddedServer, database: str, role: str | None) -> Connection:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Collection
+from typing import LiteralString, TypeVar
 
 import psycopg
 from psycopg import errors, sql
@@ -19,8 +19,7 @@ from ...postgres.connecting import Connection, reason
 
 logger = logging.getLogger(__name__)
 
-#: Milliseconds between two attempts, while another session has a transaction open. The server does
-#: the waiting, since a test may have replaced the clock of this process.
+#: Milliseconds between two attempts, while another session has a transaction open.
 PAUSE = 2
 
 #: Attempts during which a transaction that is still open after its test may end by itself: 0.2 s.
@@ -88,6 +87,11 @@ _OPEN = (
     " AND backend_type = 'client backend') "
 )
 
+_DESCRIBE: LiteralString = (
+    "SELECT format('process %%s of the user %%s (%%s), whose last statement was: %%s',"
+    " pid, usename, state, left(regexp_replace(query, '\\s+', ' ', 'g'), 200))"
+)
+
 T = TypeVar("T")
 
 
@@ -139,23 +143,21 @@ def prepare(connection: Connection) -> Connection:
     return connection
 
 
-def reset(connection: Connection, ended: list[str] | None = None) -> list[str]:
+def reset(connection: Connection, ended: list[str]) -> list[int]:
     """Reset a database.
 
     :param connection: to the database, as :func:`prepare` has returned it.
-    :param ended: the sessions that an earlier attempt has terminated.
-    :returns: a description of each session that was terminated, since its transaction was open.
+    :param ended: gets a description of each transaction that was open and has been ended.
+    :returns: the process identifiers of the other sessions.
     :raises NeedsClone: the schema was changed.
     :raises psycopg.Error: the connection was terminated. Another one can be used.
     :raises IsolationError: a session holds a lock and cannot be terminated.
     """
-    ended = [] if ended is None else ended
     waited = 0
     for _ in range(PATIENCE):
-        answer = _call(connection)
-        if answer is None:
-            return ended
-        kind, _, detail = answer.partition(":")
+        kind, _, detail = _call(connection).partition(":")
+        if kind == "done":
+            return _numbers(detail)
         if kind == "clone":
             raise NeedsClone(detail)
         if waited >= GRACE:
@@ -163,13 +165,34 @@ def reset(connection: Connection, ended: list[str] | None = None) -> list[str]:
             if kind == "prepared":
                 _roll_back_prepared(connection, detail, ended)
             else:
-                _terminate(connection, [int(pid) for pid in detail.split(",")], ended)
-        connection.execute("SELECT pg_sleep(%s)", [PAUSE / 1000])
+                _terminate(connection, _numbers(detail), ended)
+        wait(connection, PAUSE)
         waited += 1
     raise IsolationError(
         "The test's database cannot be reset: other sessions begin transactions on it again and"
         f" again. They were: {'; '.join(ended)}. Join the test's threads."
     )
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in text.split(",")] if text else []
+
+
+def wait(connection: Connection, milliseconds: int) -> None:
+    """Let the server wait: a test may have replaced the clock and the functions of this process."""
+    connection.execute("SELECT pg_sleep(%s)", [milliseconds / 1000])
+
+
+def pending_changes(connection: Connection) -> str | None:
+    """Return the names of the tables and sequences that the next reset has to reset, or None."""
+    row = connection.execute("SELECT flask_testbed.pending_changes()").fetchone()
+    return row[0] if row else None
+
+
+def describe(connection: Connection, pids: Collection[int]) -> list[str]:
+    """Return a description of each of some sessions, for a message."""
+    query = _DESCRIBE + " FROM pg_stat_activity WHERE pid = ANY (%s)"
+    return [row[0] for row in connection.execute(query, [list(pids)])]
 
 
 def reset_sequences(connection: Connection) -> None:
@@ -194,12 +217,12 @@ def bound_waits(connection: Connection, seconds: int | None) -> bool:
     return row is not None and bool(row[0])
 
 
-def _call(connection: Connection) -> str | None:
+def _call(connection: Connection) -> str:
     """Call ``flask_testbed.reset()``, log it, and return its answer."""
     telling = logger.isEnabledFor(logging.DEBUG)
     started = time.perf_counter()
     try:
-        answer: str | None
+        answer: str
         statement = _RESET_AND_TELL if telling else _RESET
         [(changes, answer)] = connection.execute(statement, prepare=True).fetchall()
     except errors.LockNotAvailable as error:
@@ -216,7 +239,7 @@ def _call(connection: Connection) -> str | None:
             "reset %s: %s (%s, %.1f ms)",
             connection.info.dbname,
             changes or "no rows",
-            answer or "done",
+            "done" if answer.startswith("done:") else answer,
             (time.perf_counter() - started) * 1000,
         )
     return answer
@@ -228,12 +251,7 @@ def _terminate(connection: Connection, pids: list[int], ended: list[str]) -> Non
     :param ended: gets the description of each.
     :raises IsolationError: the role may not terminate one of them.
     """
-    found = connection.execute(
-        _OPEN  # noqa: S608
-        + "SELECT format('process %%s of the user %%s (%%s), whose last statement was: %%s',"
-        " pid, usename, state, left(regexp_replace(query, '\\s+', ' ', 'g'), 200)) FROM open",
-        [pids],
-    ).fetchall()
+    found = connection.execute(f"{_OPEN} {_DESCRIBE} FROM open", [pids]).fetchall()
     # Described first, since this connection may be terminated as well meanwhile.
     ended += [row[0] for row in found if row[0] not in ended]
     try:

@@ -61,7 +61,7 @@ def connection(prepared: Connection) -> Iterator[Connection]:
     yield prepared
     prepared.execute("RESET work_mem; RESET statement_timeout")
     prepared.execute("SELECT flask_testbed.forget_layers(true)")
-    reset(prepared)
+    reset(prepared, [])
 
 
 # Leaks
@@ -132,7 +132,7 @@ def push(connection: Connection, number: int, *statements: str) -> None:
 
 def pop(connection: Connection, number: int) -> None:
     connection.execute("SELECT flask_testbed.pop_layer(%s)", [number])
-    reset(connection)
+    reset(connection, [])
 
 
 @pytest.mark.parametrize("others", [0, 1])

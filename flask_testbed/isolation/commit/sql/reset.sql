@@ -1,11 +1,11 @@
 -- The reset: it makes a database what its template was, with the rows of the layers, in one call.
 
--- The sessions with an open transaction on this database, except the current one. They would write
--- after the reset, or make it wait.
-CREATE VIEW flask_testbed.open_transaction AS
-SELECT pid FROM pg_stat_get_activity(NULL)
+-- The sessions on this database, except the current one, and whether they are in a transaction. These
+-- would write after the reset, or make it wait.
+CREATE VIEW flask_testbed.other_session AS
+SELECT pid, xact_start IS NOT NULL AS is_open FROM pg_stat_get_activity(NULL)
 WHERE datid = (SELECT oid FROM pg_database WHERE datname = current_database())
-    AND xact_start IS NOT NULL AND pid <> pg_backend_pid() AND backend_type = 'client backend';
+    AND pid <> pg_backend_pid() AND backend_type = 'client backend';
 
 -- The transactions of this database that were prepared for a commit in two phases. They hold their
 -- locks until they are committed or rolled back.
@@ -120,17 +120,19 @@ BEGIN
 END
 $$;
 
--- Reset the database. Return NULL; or `busy:1,2`, and do nothing, if the sessions with these
--- process identifiers are in a transaction; or `prepared:…` and the identifier of a prepared
+-- Reset the database. Return `done:1,2`, with the process identifiers of the other sessions; or
+-- `busy:1,2`, and do nothing, if the sessions with these are in a transaction; or `prepared:…` and the identifier of a prepared
 -- transaction; or `clone:…` and why only a new clone of the template is as the database was. Called
 -- after each test that has connected. Each function that it calls costs some microseconds, so short
 -- steps stand here. An error, too, ends in a new clone.
 CREATE FUNCTION flask_testbed.reset() RETURNS text
 LANGUAGE plpgsql AS $$
 DECLARE
+    sessions text;
     reason text;
 BEGIN
-    SELECT string_agg(pid::text, ',') INTO reason FROM flask_testbed.open_transaction;
+    SELECT string_agg(pid::text, ','), string_agg(pid::text, ',') FILTER (WHERE is_open)
+    INTO sessions, reason FROM flask_testbed.other_session;
     IF reason IS NOT NULL THEN
         RETURN 'busy:' || reason;
     END IF;
@@ -161,17 +163,17 @@ BEGIN
     END IF;
     PERFORM flask_testbed.reset_sequences();
     PERFORM lo_unlink(oid) FROM flask_testbed.new_large_object;
-    RETURN NULL;
+    RETURN 'done:' || coalesce(sessions, '');
 END
 $$;
 
 -- Return the names of the tables and sequences that the next reset has to reset, or NULL. Called
--- before a reset whose log is wanted.
+-- before a reset whose log is wanted, and after one if a test has left a thread or a session.
 CREATE FUNCTION flask_testbed.pending_changes() RETURNS text
 LANGUAGE plpgsql AS $$
 BEGIN
     -- Another session may hold a lock on a table.
-    IF EXISTS (SELECT FROM flask_testbed.open_transaction)
+    IF EXISTS (SELECT FROM flask_testbed.other_session WHERE is_open)
         OR EXISTS (SELECT FROM flask_testbed.prepared_transaction) THEN
         RETURN NULL;
     END IF;
