@@ -10,6 +10,7 @@ from pathlib import Path
 
 from flask import Flask
 
+from .._compat import outer_migration
 from .databases import AppDatabase
 from .fingerprint import files_below, hash_files, imported_by
 
@@ -39,7 +40,9 @@ class Migrations:
         from alembic import command
 
         configured = database.app.extensions["migrate"]
-        command.upgrade(configured.migrate.get_config(configured.directory), "heads")
+        # A command of the application's may be what connects, and the template is built inside it.
+        with outer_migration():
+            command.upgrade(configured.migrate.get_config(configured.directory), "heads")
 
 
 def has_migrations(app: Flask) -> bool:

@@ -1,4 +1,4 @@
-"""The schema of a test database: extensions, then migrations or models, then template hooks."""
+"""The schema of a test database: migrations or models, then template hooks."""
 
 from __future__ import annotations
 
@@ -15,16 +15,12 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
 from ..errors import DatabaseError
+from .contexts import own_context
 from .databases import AppDatabase
-from .hooks import Hooks, add_extensions, describe, hooks_of, run_hook
+from .hooks import Hooks, describe, hooks_of, run_hook
 from .migrations import Migrations, has_migrations
 from .models import Models
 from .quiet import logging_kept
-
-_INSTALL = (
-    "Install it on the server's machine, or let an administrator run CREATE EXTENSION in the"
-    " database template1."
-)
 
 
 class Source(Protocol):
@@ -59,30 +55,25 @@ class Schema:
     _database: ReferenceType[AppDatabase] = field(compare=False, repr=False)
 
     def build(self, url: URL) -> None:
-        """Build the schema in an empty database.
+        """Build the schema in a database that has its extensions, and nothing else.
 
         The application's engines are redirected meanwhile, so that migrations run as
         ``flask db upgrade`` would run them.
 
-        :param url: URL of the empty database.
-        :raises DatabaseError: an extension, a migration, a statement or a hook failed.
+        :param url: URL of the database.
+        :raises DatabaseError: a migration, a statement or a hook failed.
         """
         database = self._database()
         assert database is not None, "the application has been garbage-collected"
         hooks, session = _hooks_of(database), database.db.session
         with _redirected(database, url):
-            try:
-                with _explained("An extension cannot be installed", _INSTALL):
-                    add_extensions(session, hooks)
-                failing = f"The schema cannot be made from the {self.source.name}"
-                with _explained(failing, self.source.advice):
-                    self.source.build(database)
-                for hook in hooks.functions:
-                    failing = f"The template hook {describe(hook)} fails"
-                    with _explained(failing, "Correct it, or remove it."):
-                        run_hook(session, hook)
-            finally:
-                session.remove()
+            failing = f"The schema cannot be made from the {self.source.name}"
+            with _explained(failing, self.source.advice):
+                self.source.build(database)
+            for hook in hooks.functions:
+                failing = f"The template hook {describe(hook)} fails"
+                with _explained(failing, "Correct it, or remove it."):
+                    run_hook(session, hook)
 
 
 def find_schema(database: AppDatabase) -> Schema:
@@ -145,10 +136,11 @@ def _redirected(database: AppDatabase, url: URL) -> Iterator[None]:
 
     The URL in the configuration is replaced too, since an ``env.py`` may create an engine from it.
     """
-    with database.app.app_context(), ExitStack() as stack:
+    with ExitStack() as stack:
         stack.callback(database.configure, database.configured)
         database.configure(url)
         for route in database.routes.values():
             stack.enter_context(route.detour(url))
+        stack.enter_context(own_context(database.app))
         stack.enter_context(logging_kept())
         yield

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from sqlalchemy.exc import ArgumentError
 from ..embedded.server import EmbeddedServer
 from ..errors import SettingsError
 from ..postgres.server import MAINTENANCE
-from .databases import AppDatabase
+from .databases import AppDatabase, databases_of
 
 SUFFIX = "_test"
 
@@ -32,6 +33,12 @@ NAMES_OF_RUNS = r"(_\d+)?(_gw\d+)?"
 
 #: Names of databases that may be dropped or reset.
 DISPOSABLE = re.compile(f".+{SUFFIX}{NAMES_OF_RUNS}")
+
+#: The names of an environment that is not production. If in doubt, it is.
+NOT_PRODUCTION = (
+    *("development", "develop", "dev", "local", "debug"),
+    *("testing", "tests", "test", "ci"),
+)
 
 #: PostgreSQL keeps 63 bytes of a name (https://www.postgresql.org/docs/current/limits.html), and
 #: up to nine are appended for a worker of a concurrent run: ``_99_gw999``.
@@ -57,14 +64,17 @@ class Target:
     embedded: bool
     """Whether the test database is on the project's embedded server."""
 
-    own: URL | None
-    """URL of the application's own database, which must never be touched."""
+    own: tuple[URL, ...]
+    """URLs of the application's own databases, which must never be touched."""
 
     instance: Path
     """The application's instance folder, which identifies its embedded servers."""
 
-    production: bool
-    """Whether the application runs in production, where nothing is destroyed."""
+    production: str
+    """The setting by which the application runs in production, or an empty text.
+
+    Nothing is destroyed there.
+    """
 
     maintenance: str = MAINTENANCE
     """Name of the database in which locks are held on an external server."""
@@ -136,26 +146,27 @@ def find_target(
     own_uri: str | URL | None,
     environ: Mapping[str, str] = os.environ,
     bind: str | None = None,
+    others: Iterable[URL] = (),
 ) -> Target:
     """Decide where the test database of an application is. Connects to nothing.
 
     :param app: the application.
-    :param own_uri: URL of the application's own database, or None if that is on the embedded
-        development server.
+    :param own_uri: URL of the application's own database, or None if it has none.
     :param bind: key of the database in ``SQLALCHEMY_BINDS``; None for the default database.
+    :param others: URLs of its other databases.
     :raises SettingsError: a setting cannot be used.
     """
     configured: Any = environ.get("TEST_DATABASE_URL") or app.config.get("TEST_DATABASE_URL")
     own = _own_url(own_uri)
+    server = own if own is not None and not is_development(own, app.instance_path) else None
     if configured:
         url, source = parse_url(configured, "TEST_DATABASE_URL"), "TEST_DATABASE_URL"
-    elif own is not None:
-        url = own.set(database=f"{own.database}{SUFFIX}")
-        source = "the server of SQLALCHEMY_DATABASE_URI"
+    elif server is not None:
+        url, source = _beside(server, bind), "the server of SQLALCHEMY_DATABASE_URI"
     else:
         url = URL.create("postgresql+psycopg", database=f"{slug(app.name)}{SUFFIX}")
         source = "the embedded server"
-    if bind is not None and (configured or own is None):
+    if bind is not None and (configured or server is None):
         # The URL or name is that of the default database.
         name = str(url.database).removesuffix(SUFFIX)
         url = url.set(database=f"{name}_{slug(bind)}{SUFFIX}")
@@ -163,12 +174,28 @@ def find_target(
     return Target(
         url=url,
         source=source,
-        embedded=not configured and own is None,
-        own=own,
+        embedded=not configured and server is None,
+        own=tuple(dict.fromkeys([*([own] if own is not None else []), *others])),
         instance=Path(app.instance_path),
-        production=is_production(app, environ),
+        production=find_production(app, environ),
         maintenance=_find_maintenance(app, environ),
     )
+
+
+def _beside(own: URL, bind: str | None) -> URL:
+    """Return the URL of the test database beside the application's own one.
+
+    :raises SettingsError: the name of the own one is not in its URL.
+    """
+    # libpq prefers the query.
+    name = own.query.get("dbname") or own.database
+    if not isinstance(name, str) or not name:
+        setting = f"SQLALCHEMY_BINDS[{bind!r}]" if bind else "SQLALCHEMY_DATABASE_URI"
+        raise SettingsError(
+            f"{setting} names no database. Add one at its end, as in postgresql://host/name, or"
+            " say where the test database is with TEST_DATABASE_URL."
+        )
+    return own.difference_update_query(["dbname"]).set(database=f"{name}{SUFFIX}")
 
 
 def _find_maintenance(app: Flask, environ: Mapping[str, str]) -> str:
@@ -187,15 +214,22 @@ def _find_maintenance(app: Flask, environ: Mapping[str, str]) -> str:
     return name
 
 
-def is_production(app: Flask, environ: Mapping[str, str] = os.environ) -> bool:
-    """Return whether the application runs in production.
+def find_production(app: Flask, environ: Mapping[str, str] = os.environ) -> str:
+    """Return the setting by which the application runs in production, as ``APP_ENV='live'``.
 
-    It does with ``ENVIRONMENT = "production"`` in its configuration, or in the environment
-    with ``APP_ENV``, ``FLASK_ENV`` or ``ENVIRONMENT``.
+    The settings are ``ENVIRONMENT`` and ``ENV`` in its configuration, and ``APP_ENV``,
+    ``FLASK_ENV`` and ``ENVIRONMENT`` in the environment. Every value means production, unless it
+    is one of :data:`NOT_PRODUCTION`.
+
+    :returns: an empty text if it does not run in production.
     """
-    said = [app.config.get("ENVIRONMENT"), app.config.get("ENV")]
-    said += [environ.get(key) for key in ("APP_ENV", "FLASK_ENV", "ENVIRONMENT")]
-    return any(str(value).lower() in {"production", "prod"} for value in said)
+    said = [(key, app.config.get(key)) for key in ("ENVIRONMENT", "ENV")]
+    said += [(key, environ.get(key)) for key in ("APP_ENV", "FLASK_ENV", "ENVIRONMENT")]
+    for key, value in said:
+        word = value.value if isinstance(value, Enum) else value
+        if word is not None and str(word).strip().casefold() not in {"", *NOT_PRODUCTION}:
+            return f"{key}={str(word)!r}"
+    return ""
 
 
 def slug(name: str) -> str:
@@ -223,6 +257,6 @@ def target_of(database: AppDatabase) -> Target:
 
     :raises SettingsError: a setting cannot be used.
     """
-    app, own = database.app, database.own_url
-    development = is_development(own, app.instance_path)
-    return find_target(app, None if development else own, bind=database.bind)
+    app = database.app
+    others = [one.own_url for one in databases_of(app)]
+    return find_target(app, database.own_url, bind=database.bind, others=others)

@@ -69,6 +69,7 @@ def restore(name: str, development: bool, yes: bool, force: bool, as_json: bool)
     """
     snapshots = _snapshots(development)
     if development and not yes:
+        snapshots.check_restore(name, force=force)
         _confirm(f"Replace the content of {snapshots.database!r}?")
     with _reported("Restored", snapshots, name, as_json):
         snapshots.restore(name, force=force)

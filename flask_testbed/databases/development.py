@@ -12,6 +12,7 @@ from ..application.routes import Destination
 from ..application.schema import find_schema
 from ..embedded.server import EmbeddedServer
 from ..postgres.labels import Kind, Label
+from .building import build
 from .servers import own_cluster_of
 
 
@@ -71,4 +72,4 @@ class DevelopmentDatabase(Destination):
         cluster.drop_unfinished()
         label = Label.create(Kind.DEVELOPMENT, schema.fingerprint[:16])
         with cluster.creating(name, label) as unfinished:
-            schema.build(cluster.url.set(database=unfinished))
+            build(cluster, unfinished, schema)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from ..application.target import DISPOSABLE
 from ..postgres.cluster import Cluster
 from ..postgres.database import Database
 from ..postgres.labels import TEMPLATE, Kind
@@ -38,7 +39,7 @@ def prune(
     """
     dropped = cluster.drop_unfinished()
     # A run holds the lock on its database until its end. Without that lock, the run has died.
-    runs = cluster.find_kind(Kind.RUN)
+    runs = [one for one in cluster.find_kind(Kind.RUN) if DISPOSABLE.fullmatch(one.name)]
     dropped += [one for one in runs if cluster.drop_if_unused(one)]
     dropped += prune_templates(cluster, current, keep=keep, days=days)
     homes = cluster.embedded.drop_leftovers() if cluster.embedded is not None else []
@@ -52,7 +53,7 @@ def prune_templates(
     cluster: Cluster, current: str, *, keep: int = KEEP, days: float = DAYS
 ) -> list[Database]:
     """Drop templates by age and number. Parameters are those of :func:`prune`."""
-    found = cluster.find_all(TEMPLATE + ".*")
+    found = [one for one in cluster.find_all(TEMPLATE + ".*") if one.kind == Kind.TEMPLATE]
     if cluster.embedded is None:
         # On an external server the last user drops a template: an unused one is a leftover.
         current, keep = "", 0
@@ -60,7 +61,7 @@ def prune_templates(
     others.sort(key=lambda one: one.made_at, reverse=True)
     oldest = (datetime.now(UTC) - timedelta(days=days)).isoformat()
     old = [one for rank, one in enumerate(others) if rank >= keep or one.made_at < oldest]
-    return [one for one in old if one.label and cluster.drop_if_unused(one)]
+    return [one for one in old if cluster.drop_if_unused(one)]
 
 
 def _pruned(database: Database) -> Pruned:

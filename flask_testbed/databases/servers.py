@@ -13,9 +13,13 @@ from ..postgres.cluster import Cluster
 def cluster_of(target: Target) -> Cluster:
     """Return the server of a test database. Connects to nothing."""
     if not target.embedded:
-        return Cluster(target.url, target.source, maintenance=target.maintenance)
+        return Cluster(
+            target.url, target.source, maintenance=target.maintenance, protected=target.own
+        )
     server = EmbeddedServer(target.instance, "test")
-    return Cluster(server.url(target.name), target.source, server)
+    # What is on the development server is not on this one.
+    others = [one for one in target.own if not is_development(one, target.instance)]
+    return Cluster(server.url(target.name), target.source, server, protected=others)
 
 
 def own_cluster_of(database: AppDatabase) -> Cluster:

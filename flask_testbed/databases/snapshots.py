@@ -17,14 +17,14 @@ from typing import Any
 from flask import Flask
 
 from ..application.databases import database_of
-from ..application.guards import SYSTEM, check_target
-from ..application.target import is_development, is_production, target_of
+from ..application.guards import SYSTEM, check_target, in_production
+from ..application.target import find_production, is_development, target_of
 from ..errors import DatabaseError, RefusedError, SettingsError
 from ..postgres.cluster import Cluster
 from ..postgres.connecting import address
 from ..postgres.database import Database
 from ..postgres.in_use import check_no_sessions, locked_database
-from ..postgres.labels import SNAPSHOT, Kind, Label
+from ..postgres.labels import DISPOSABLE_KINDS, SNAPSHOT, Kind, Label
 from .servers import cluster_of, own_cluster_of
 
 logger = logging.getLogger(__name__)
@@ -72,7 +72,8 @@ class Snapshots:
         key = self._key(name)
         with self._cluster() as cluster, locked_database(cluster, self.database):
             source = self._source(cluster)
-            if cluster.find(key) is not None:
+            if (existing := cluster.find(key)) is not None:
+                cluster.check_label(existing, {Kind.SNAPSHOT})
                 raise RefusedError(
                     f"Refused: there is a snapshot {name!r} of {self.database!r} already. Choose"
                     f" another name, or drop it with: {self._command('drop', name)}"
@@ -90,23 +91,41 @@ class Snapshots:
     def restore(self, name: str, *, force: bool = False) -> None:
         """Replace the database by a copy of a snapshot. What is in it now is lost.
 
+        Its settings (ALTER DATABASE … SET), privileges and owner stay. If the database is gone,
+        they are those that it had when the snapshot was saved.
+
         :param force: end the sessions of others.
         :raises RefusedError: a rule protects the database, or a program is connected to it.
         :raises DatabaseError: there is no such snapshot.
         """
         _check_name(name)
         with self._cluster() as cluster, locked_database(cluster, self.database):
-            found = cluster.find(self.database)
-            if found is not None:
-                self._check_ours(cluster, found)
-            snapshot = self._find(cluster, name)
-            if found is not None:
-                check_no_sessions(cluster, found, force=force)
+            snapshot, found = self._restorable(cluster, name, force=force)
             kind = Kind.DEVELOPMENT if self.development else Kind.KEPT
             with locked_database(cluster, snapshot.name):
                 label = Label.create(kind, snapshot.fingerprint)
-                cluster.clone(snapshot.name, self.database, label, replacing=found is not None)
+                cluster.clone(
+                    snapshot.name, self.database, label, replacing=found is not None, like=found
+                )
         logger.debug("restored the snapshot %r of %r", name, self.database)
+
+    def check_restore(self, name: str, *, force: bool = False) -> None:
+        """Raise what :meth:`restore` would raise, and change nothing."""
+        _check_name(name)
+        with self._cluster() as cluster:
+            self._restorable(cluster, name, force=force)
+
+    def _restorable(
+        self, cluster: Cluster, name: str, *, force: bool
+    ) -> tuple[Database, Database | None]:
+        """Return a snapshot, and the database that it may replace, if there is one."""
+        found = cluster.find(self.database)
+        if found is not None:
+            self._check_ours(cluster, found)
+        snapshot = self._find(cluster, name)
+        if found is not None:
+            check_no_sessions(cluster, found, force=force)
+        return snapshot, found
 
     def list(self) -> list[Database]:
         """Return the snapshots of the database, with their sizes, sorted by name."""
@@ -144,12 +163,8 @@ class Snapshots:
 
     def _check_development(self) -> None:
         name = self.database
-        if is_production(self._database.app):
-            raise RefusedError(
-                f"Refused: {name!r} is not touched, because the application runs in production"
-                " configuration. Run this with APP_ENV=development, or without"
-                " FLASK_ENV=production."
-            )
+        if setting := find_production(self._database.app):
+            raise in_production(setting, f"{name!r} is not touched")
         if name in SYSTEM:
             raise RefusedError(
                 f"Refused: {name!r} is a database of the server's own. Give the application one"
@@ -175,22 +190,23 @@ class Snapshots:
         label decides. That holds for saving as well, since it closes the database to connections.
         """
         if not self.development:
-            cluster.check_label(database)
+            cluster.check_label(database, DISPOSABLE_KINDS)
         elif not self.embedded and database.label is None:
             raise RefusedError(
-                f"Refused: the database {database.name!r} on {address(cluster.url)} was not made by"
-                " flask-testbed, and is the application's own: it may be of worth to others. Use"
-                " pg_dump and pg_restore, or the embedded development server"
+                f"Refused: the database {database.name!r} on {address(cluster.url)}"
+                f" {database.foreign}, and is the application's own: it may be of worth to others."
+                " Use pg_dump and pg_restore, or the embedded development server"
                 " (development_url())."
             )
 
     def _find(self, cluster: Cluster, name: str) -> Database:
         found = cluster.find(self._key(name))
-        if found is None or found.label is None:
+        if found is None:
             raise DatabaseError(
                 f"There is no snapshot {name!r} of {self.database!r} on {address(cluster.url)}."
                 f" See which there are with: {self._command('list')}"
             )
+        cluster.check_label(found, {Kind.SNAPSHOT})
         return found
 
     def _key(self, name: str) -> str:

@@ -18,7 +18,8 @@ from ..postgres.capacity import check_capacity
 from ..postgres.cluster import Cluster
 from ..postgres.connecting import Connection
 from ..postgres.database import Database
-from ..postgres.labels import TEMPLATE, Kind, Label
+from ..postgres.labels import FORMAT, TEMPLATE, Kind, Label
+from .building import build
 from .pruning import prune_templates
 
 logger = logging.getLogger(__name__)
@@ -78,14 +79,14 @@ class Template:
         # On an embedded server, templates stay for the next run.
         if cluster.embedded is None and cluster.locks.try_lock(self.name):
             if found := cluster.find(self.name):
-                cluster.check_label(found)
+                cluster.check_label(found, {Kind.TEMPLATE})
                 cluster.drop(self.name)
             cluster.locks.unlock(self.name)
 
     def _find(self) -> Database | None:
         found = self._cluster.find(self.name)
         if found is not None:
-            self._cluster.check_label(found)
+            self._cluster.check_label(found, {Kind.TEMPLATE})
             logger.debug("found the template %s", self.name)
         return found
 
@@ -101,13 +102,13 @@ class Template:
         cluster.drop_unfinished()
         label = Label.create(Kind.TEMPLATE, self.fingerprint)
         with cluster.creating(self.name, label) as unfinished:
-            self.schema.build(cluster.url.set(database=unfinished))
+            build(cluster, unfinished, self.schema)
             with closing(cluster.connect(unfinished)) as connection:
                 install(connection)
                 label = replace(label, tables=count_tables(connection))
         # The templates of old schemas are not needed, and each is as large as this one.
         prune_templates(cluster, self.name)
-        cluster.set_label(self.name, label)
+        label = cluster.set_label(self.name, label)
         seconds = time.perf_counter() - started
         logger.debug("built %r in %.3f s", self, seconds)
         return Database(self.name, cluster.role, label, connections=0)
@@ -128,6 +129,7 @@ def _fingerprint(cluster: Cluster, schema: Schema) -> str:
         *cluster.extension_versions(schema.extensions),
         cluster.role,
         _version("flask-testbed"),
+        f"labels {FORMAT}",
         INSTALL,
     )
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]

@@ -21,7 +21,7 @@ from ..postgres.cluster import Cluster
 from ..postgres.connecting import address
 from ..postgres.database import Database
 from ..postgres.in_use import check_no_sessions, lock_database, locked_database
-from ..postgres.labels import SNAPSHOT, TEMPLATE, UNFINISHED, Kind, Label
+from ..postgres.labels import DISPOSABLE_KINDS, SNAPSHOT, TEMPLATE, UNFINISHED, Kind, Label
 from .pruning import DAYS, KEEP, Pruned, prune
 from .psql import run_psql
 from .servers import cluster_of
@@ -72,7 +72,7 @@ class TestDatabase:
         started = time.perf_counter()
         with self._cluster() as cluster, locked_database(cluster, self.target.name):
             found = cluster.find(self.target.name)
-            label = cluster.check_label(found) if found is not None else None
+            label = None if found is None else cluster.check_label(found, DISPOSABLE_KINDS)
             template = Template(cluster, self._schema)
             if label is not None and label.kind == Kind.KEPT:
                 self._check_current(label, template)
@@ -91,7 +91,7 @@ class TestDatabase:
         started = time.perf_counter()
         with self._cluster() as cluster, locked_database(cluster, self.target.name):
             found = self._find(cluster)
-            cluster.check_label(found)
+            cluster.check_label(found, DISPOSABLE_KINDS)
             check_no_sessions(cluster, found, force=force)
             template = Template(cluster, self._schema)
             label = self._clone(cluster, template, replacing=True)
@@ -107,12 +107,16 @@ class TestDatabase:
         """
         with self._cluster() as cluster:
             all_of_them = [
-                one for one in self._find_all(cluster) if one.label or one.name == self.target.name
+                one
+                for one in self._find_all(cluster)
+                if one.kind in DISPOSABLE_KINDS or one.name == self.target.name
             ]
             for database in all_of_them:
                 check_target(self.target, database.name)
-                if not confirmed:
-                    cluster.check_label(database)
+                if confirmed:
+                    cluster.check_not_protected(database)
+                else:
+                    cluster.check_label(database, DISPOSABLE_KINDS)
                 lock_database(cluster, database.name)
                 check_no_sessions(cluster, database, force=force)
             for database in all_of_them:
@@ -212,7 +216,7 @@ class TestDatabase:
     def _clone(self, cluster: Cluster, template: Template, *, replacing: bool) -> Label:
         """Clone the template, and return the label of the clone."""
         with template.held() as found:
-            tables = cluster.check_label(found).tables
+            tables = found.label.tables if found.label else None
             label = Label.create(Kind.KEPT, template.fingerprint, tables=tables)
             cluster.clone(template.name, self.target.name, label, replacing=replacing)
         return label

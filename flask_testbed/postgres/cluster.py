@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -24,22 +24,21 @@ from ..embedded.server import EmbeddedServer
 from ..errors import DatabaseError, RefusedError
 from .connecting import address, reason
 from .database import Database
+from .inventory import Inventory
 from .labels import CLOSED, UNFINISHED, Kind, Label
 from .locks import Locks
-from .server import MAINTENANCE, Server
+from .server import MAINTENANCE
+from .settings import copy_settings
 
 logger = logging.getLogger(__name__)
 
 
-class Cluster(Server):
+class Cluster(Inventory):
     """A server on which databases are created and dropped.
 
     It connects at first use. Locks are held until :meth:`close` or the end of the process.
 
-    :param url: URL of the server; its database does not matter.
-    :param setting: where the URL was found, for messages.
-    :param embedded: the embedded server to start first, or None for an external server.
-    :param maintenance: name of the maintenance database.
+    Its parameters are those of :class:`.Inventory`.
     """
 
     def __init__(
@@ -48,27 +47,10 @@ class Cluster(Server):
         setting: str,
         embedded: EmbeddedServer | None = None,
         maintenance: str = MAINTENANCE,
+        protected: Sequence[URL] = (),
     ) -> None:
-        super().__init__(url, setting, embedded, maintenance)
+        super().__init__(url, setting, embedded, maintenance, protected)
         self.locks = Locks(self)
-
-    # Finding
-
-    def find(self, name: str) -> Database | None:
-        """Return a database, or None if it does not exist."""
-        return next(iter(self._query("d.datname = %s", name)), None)
-
-    def find_all(self, pattern: str) -> list[Database]:
-        """Return the databases whose whole name matches a regular expression, sorted by name.
-
-        :param pattern: as PostgreSQL's operator ``~`` reads it.
-        """
-        return self._query("d.datname ~ %s", f"^(?:{pattern})$")
-
-    def find_kind(self, kind: Kind) -> list[Database]:
-        """Return the databases whose label is of a kind, sorted by name."""
-        found = self._query("shobj_description(d.oid, 'pg_database') LIKE %s", "flask-testbed: %")
-        return [one for one in found if one.label is not None and one.label.kind == kind]
 
     def inspect(self, database: Database) -> Database:
         """Return a database with its size, and whether its lock is held."""
@@ -79,73 +61,42 @@ class Cluster(Server):
         ).fetchone()
         return replace(database, size=row[0] if row else None, in_use=self.locks.is_locked(name))
 
-    def sessions(self, name: str) -> list[str]:
-        """Return who is connected to a database, for messages."""
-        rows = self.execute(
-            "SELECT coalesce(usename, '?'), coalesce(nullif(application_name, ''), 'unnamed'),"
-            " coalesce(host(client_addr), 'this machine'), pid,"
-            " to_char(backend_start, 'YYYY-MM-DD HH24:MI:SS')"
-            " FROM pg_stat_activity WHERE datname = %s ORDER BY backend_start",
-            [name],
-        )
-        return [
-            f"{user} ({program}) from {place}, process {pid}, since {since}"
-            for user, program, place, pid, since in rows
-        ]
-
-    def _query(self, condition: str, value: str) -> list[Database]:
-        rows = self.execute(
-            sql.SQL(
-                "SELECT d.datname, r.rolname, shobj_description(d.oid, 'pg_database'),"
-                " pg_stat_get_db_numbackends(d.oid)"
-                " FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba"
-                " WHERE {} ORDER BY d.datname"
-            ).format(sql.SQL(condition)),
-            [value],
-        )
-        return [Database(name, owner, Label.read(text), count) for name, owner, text, count in rows]
-
-    def check_label(self, database: Database) -> Label:
-        """Return the label of a database, or refuse it if the testbed has not created it.
-
-        :raises RefusedError: names the database, its owner and the way out.
-        """
-        if database.label is None:
-            raise RefusedError(
-                f"Refused: the database {database.name!r} on {address(self.url)} was not made by"
-                f" flask-testbed (its owner is {database.owner!r}), so it is not touched. Choose"
-                " another name with TEST_DATABASE_URL, or, if nothing in it is of worth, drop it"
-                " with: flask test-db drop --yes"
-            )
-        return database.label
-
     # Creating
 
     @contextmanager
     def creating(
-        self, name: str, label: Label, template: str | None = None, *, replacing: bool = False
+        self,
+        name: str,
+        label: Label,
+        template: str | None = None,
+        *,
+        replacing: bool = False,
+        like: Database | None = None,
     ) -> Iterator[str]:
         """Create a database: yield its temporary name, then label and rename it.
 
         :param name: its final name, whose lock the caller holds.
         :param label: its label.
-        :param template: the database to clone; by default the server's own template.
+        :param template: the database to clone, with its settings and privileges; by default the
+            server's own template.
         :param replacing: drop the database that has the final name now, and end the sessions in
             it. At any moment one of the two has that name, complete.
+        :param like: a database whose settings, privileges and owner the clone gets, in place of
+            those of the template.
         :raises DatabaseError: the server refuses; the message quotes it.
         """
         started = time.perf_counter()
         with self._unfinished_name() as unfinished:
             try:
-                self._create(name, unfinished, template)
+                self._create(name, unfinished, template, like)
                 yield unfinished
                 if template is None:
                     # Migrations may have left a connection open, which forbids renaming.
                     self.end_sessions(unfinished)
                 if replacing:
-                    self._replace(unfinished, name, label)
+                    self._replace(unfinished, name, label, like)
                 else:
-                    self._finish(unfinished, name, label)
+                    self._finish(unfinished, name, label, like)
             except BaseException:
                 # Without a connection it is a leftover, which the next process drops.
                 if not self.connection.closed:
@@ -156,9 +107,17 @@ class Cluster(Server):
             "created %s database %r from %r in %.3f s", label.kind, name, template, seconds
         )
 
-    def clone(self, template: str, name: str, label: Label, *, replacing: bool = False) -> None:
+    def clone(
+        self,
+        template: str,
+        name: str,
+        label: Label,
+        *,
+        replacing: bool = False,
+        like: Database | None = None,
+    ) -> None:
         """Create a copy of a database. Parameters and errors are those of :meth:`creating`."""
-        with self.creating(name, label, template, replacing=replacing):
+        with self.creating(name, label, template, replacing=replacing, like=like):
             pass
 
     @contextmanager
@@ -175,9 +134,15 @@ class Cluster(Server):
                 if not self.connection.closed:
                     self.drop(name)
 
-    def set_label(self, name: str, label: Label) -> None:
-        """Write a label on a database."""
-        self._alter("COMMENT ON DATABASE {} IS {}", name, sql.Literal(str(label)))
+    def set_label(self, name: str, label: Label) -> Label:
+        """Write a label on a database, and return it as it is written."""
+        written = label.written_on(name, self._oid(name))
+        self._alter("COMMENT ON DATABASE {} IS {}", name, sql.Literal(str(written)))
+        return written
+
+    def _oid(self, name: str) -> int:
+        row = self.execute("SELECT oid FROM pg_database WHERE datname = %s", [name]).fetchone()
+        return row[0] if row else 0
 
     @contextmanager
     def _unfinished_name(self) -> Iterator[str]:
@@ -189,7 +154,9 @@ class Cluster(Server):
         finally:
             self.locks.unlock(name)
 
-    def _create(self, name: str, unfinished: str, template: str | None) -> None:
+    def _create(
+        self, name: str, unfinished: str, template: str | None, like: Database | None = None
+    ) -> None:
         statement = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(unfinished))
         if template is not None:
             statement += sql.SQL(" TEMPLATE {}").format(sql.Identifier(template))
@@ -203,6 +170,8 @@ class Cluster(Server):
             raise DatabaseError(
                 f"Cannot make the database {name!r} on {address(self.url)}: {reason(error)}."
             ) from error
+        if template is not None:
+            copy_settings(self, like.name if like is not None else template, unfinished)
 
     @cached_property
     def _copies_files(self) -> bool:
@@ -213,31 +182,43 @@ class Cluster(Server):
         row = self.connection.execute("SHOW fsync").fetchone()
         return self.version >= 150000 and row == ("off",)
 
-    def _replace(self, unfinished: str, name: str, label: Label) -> None:
+    def _replace(self, unfinished: str, name: str, label: Label, like: Database | None) -> None:
         with self._unfinished_name() as old:
             self.end_sessions(name)
-            self._finish(unfinished, name, label, old)
+            self._finish(unfinished, name, label, like, old)
             self.drop(old)
 
-    def _finish(self, unfinished: str, name: str, label: Label, old: str | None = None) -> None:
+    def _finish(
+        self,
+        unfinished: str,
+        name: str,
+        label: Label,
+        like: Database | None,
+        old: str | None = None,
+    ) -> None:
         """Label and rename a database, in one transaction.
 
+        :param like: a database whose owner it gets.
         :param old: the new name of the database that has the name now.
         """
+        text = sql.Literal(str(label.written_on(name, self._oid(unfinished))))
         steps: list[LiteralString] = ["COMMENT ON DATABASE {new} IS {label}"]
+        if label.kind != Kind.DEVELOPMENT or like is not None:
+            # A migration may have given it to another role, for which alone the label would count.
+            steps += ["ALTER DATABASE {new} OWNER TO {owner}"]
         if label.kind in CLOSED:
             steps += ["ALTER DATABASE {new} WITH ALLOW_CONNECTIONS false"]
         if old is not None:
             steps += ["ALTER DATABASE {name} RENAME TO {old}"]
         steps += ["ALTER DATABASE {new} RENAME TO {name}"]
         # Statements that are sent in one query are one transaction.
-        names = {"new": unfinished, "name": name, "old": old or ""}
+        owner = self.role if like is None else like.owner
+        names = {"new": unfinished, "name": name, "old": old or "", "owner": owner}
         parts = {key: sql.Identifier(value) for key, value in names.items()}
-        text = sql.SQL("; ").join(
-            sql.SQL(step).format(label=sql.Literal(str(label)), **parts) for step in steps
-        )
         try:
-            self.execute(text)
+            self.execute(
+                sql.SQL("; ").join(sql.SQL(step).format(label=text, **parts) for step in steps)
+            )
         except errors.DuplicateDatabase as error:
             raise RefusedError(
                 f"Refused: a database {name!r} has just been created on {address(self.url)} by"
@@ -254,18 +235,39 @@ class Cluster(Server):
         """
         started = time.perf_counter()
         with self._naming_sessions(f"drop the database {name!r}", name):
-            self._alter("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+            try:
+                self._alter("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+            except errors.InsufficientPrivilege:
+                # FORCE gives up if it may not end each session, such as that of autovacuum.
+                # Without it, the server ends those, and waits for the others for five seconds.
+                self._end_own_sessions(name)
+                self._alter("DROP DATABASE IF EXISTS {}", name)
         logger.debug("dropped database %r in %.3f s", name, time.perf_counter() - started)
 
     def end_sessions(self, name: str) -> None:
-        """End all sessions in a database.
+        """End all sessions in a database, except those that the server ends itself.
 
         :raises DatabaseError: one of them is another role's.
         """
         with self._naming_sessions(f"end the sessions in the database {name!r}", name):
-            self.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name]
-            )
+            # A worker of autovacuum has no user.
+            self._end_sessions(name, sql.SQL("usename IS NOT NULL"))
+
+    def _end_own_sessions(self, name: str) -> None:
+        """End those sessions in a database of this role that the user may end."""
+        permitted = sql.SQL(
+            "pg_has_role(usesysid, 'USAGE') AND datid IN"
+            " (SELECT oid FROM pg_database WHERE pg_get_userbyid(datdba) = {})"
+        )
+        self._end_sessions(name, permitted.format(sql.Literal(self.role)))
+
+    def _end_sessions(self, name: str, condition: sql.Composable) -> None:
+        # The sessions are the user's also where SET role gives the databases to another role.
+        statement = sql.SQL(
+            "SET ROLE NONE; SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = {name} AND {condition}; RESET ROLE"
+        )
+        self.execute(statement.format(name=sql.Literal(name), condition=condition))
 
     @contextmanager
     def _naming_sessions(self, doing: str, name: str) -> Iterator[None]:
@@ -283,13 +285,18 @@ class Cluster(Server):
         return [one for one in leftovers if self.drop_if_unused(one)]
 
     def drop_if_unused(self, database: Database) -> bool:
-        """Drop a database of this role that is not locked and has no connections.
+        """Drop a database of the testbed that is not locked and has no connections.
+
+        It has a label that counts, or is an unfinished one of this role.
 
         :returns: whether it was dropped.
         """
         name = database.name
+        is_ours = database.label is not None or (
+            database.kind == "unfinished" and database.owner == self.role
+        )
         # A connection can take a lock that it already holds, so the lock is looked at first.
-        if database.owner != self.role or self.locks.is_locked(name):
+        if not is_ours or self.locks.is_locked(name) or self.is_protected(database):
             return False
         if not self.locks.try_lock(name):
             return False

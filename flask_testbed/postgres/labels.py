@@ -6,21 +6,28 @@ import getpass
 import json
 import os
 import socket
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+#: Prefix of the names that only the testbed gives to a database.
+RESERVED = "flask_testbed_"
+
 #: Prefix of a database that is being created or dropped, or was when that process died.
-UNFINISHED = "flask_testbed_new_"
+UNFINISHED = f"{RESERVED}new_"
 
 #: Prefix of a template, before its fingerprint.
-TEMPLATE = "flask_testbed_template_"
+TEMPLATE = f"{RESERVED}template_"
 
 #: Prefix of a snapshot, before a hash of its source's name and of its own.
-SNAPSHOT = "flask_testbed_snapshot_"
+SNAPSHOT = f"{RESERVED}snapshot_"
 
-_PREFIX = "flask-testbed: "
+#: What the comments begin with that are labels.
+PREFIX = "flask-testbed: "
+
+#: Number of the labels' format, which a template's fingerprint contains.
+FORMAT = 2
 
 
 class Kind(StrEnum):
@@ -48,10 +55,18 @@ class Kind(StrEnum):
 #: Kinds of databases that are only cloned: a connection would forbid that.
 CLOSED = {Kind.TEMPLATE, Kind.SNAPSHOT}
 
+#: Kinds of test databases, which are dropped and reset without a question.
+DISPOSABLE_KINDS = {Kind.RUN, Kind.LEFT, Kind.KEPT}
+
 
 @dataclass(frozen=True)
 class Label:
-    """The label on a database, which is stored with ``COMMENT ON DATABASE``."""
+    """The label on a database, which is stored with ``COMMENT ON DATABASE``.
+
+    Any role may write a comment on a database of its own, ``ALTER DATABASE … RENAME`` keeps it,
+    and ``pg_dump -C`` carries it to another server. So a label counts only on a database of the
+    current role, whose name and oid it holds (:meth:`.Database.found`).
+    """
 
     kind: Kind
 
@@ -73,11 +88,17 @@ class Label:
     title: str = ""
     """Name of a snapshot, or the test whose failure a database shows. ``label`` in JSON."""
 
+    database: str = ""
+    """Name of the database that it was written on; empty in a label of an earlier version."""
+
+    oid: int = 0
+    """The oid of that database."""
+
     def __str__(self) -> str:
         """Return the text of the comment."""
         fields = asdict(self)
         fields["label"] = fields.pop("title")
-        return _PREFIX + json.dumps(fields)
+        return PREFIX + json.dumps(fields)
 
     @classmethod
     def create(cls, kind: Kind, fingerprint: str, **more: Any) -> Label:
@@ -85,13 +106,17 @@ class Label:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         return cls(kind, fingerprint, _this_process(), now, **more)
 
+    def written_on(self, database: str, oid: int) -> Label:
+        """Return the label as it is written on a database."""
+        return replace(self, database=database, oid=oid)
+
     @classmethod
     def read(cls, comment: str | None) -> Label | None:
         """Return the label in a comment, or None if the comment is not a label."""
-        if comment is None or not comment.startswith(_PREFIX):
+        if comment is None or not comment.startswith(PREFIX):
             return None
         try:
-            fields = json.loads(comment.removeprefix(_PREFIX))
+            fields = json.loads(comment.removeprefix(PREFIX))
             title = fields.pop("label", "")
             return cls(**fields | {"kind": Kind(fields["kind"]), "title": title})
         except (ValueError, TypeError, KeyError, AttributeError):

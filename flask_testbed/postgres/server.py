@@ -105,10 +105,11 @@ class Server:
 
     # Properties of the server
 
-    @property
+    @cached_property
     def role(self) -> str:
-        """The role of the connection, which owns what it creates."""
-        return self.connection.info.user
+        """The role that owns what is created: the user, or a role that ``SET role`` names."""
+        row = self.execute("SELECT current_user").fetchone()
+        return str(row[0]) if row else self.connection.info.user
 
     @cached_property
     def version(self) -> int:
@@ -146,10 +147,10 @@ class Server:
 
     def lacks_right(self) -> DatabaseError:
         """Return the error for a role without the right to create databases."""
-        user = self.url.username or self.role
         return DatabaseError(
-            f"Cannot make a test database on {address(self.url)}: the user {user!r} has no right"
-            f' to create databases. Let an administrator run: ALTER ROLE "{user}" CREATEDB;'
+            f"Cannot make a test database on {address(self.url)}: the user {self.role!r} has no"
+            f' right to create databases. Let an administrator run: ALTER ROLE "{self.role}"'
+            " CREATEDB;"
         )
 
     def _check_maintenance(self, error: ServerError) -> None:

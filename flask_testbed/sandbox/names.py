@@ -10,7 +10,7 @@ from ..application.guards import check_target
 from ..application.target import NAMES_OF_RUNS, Target
 from ..postgres.cluster import Cluster
 from ..postgres.database import Database
-from ..postgres.labels import TEMPLATE, Kind
+from ..postgres.labels import DISPOSABLE_KINDS, TEMPLATE, Kind
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,14 @@ class Keeping:
 
     keep: bool = False
     """Keep the database when the process ends."""
+
+
+def name_of(target: str, worker: str, number: int = 1) -> str:
+    """Return the name of a run's database: the number is 1 if that name is free."""
+    parts = [target]
+    parts += [str(number)] if number > 1 else []
+    parts += [worker] if worker else []
+    return "_".join(parts)
 
 
 @dataclass(frozen=True)
@@ -45,13 +53,14 @@ class Claims:
     def check(self) -> None:
         """Refuse the target if a database of its name exists that the testbed has not created.
 
-        The databases of workers are refused with it.
+        The databases of workers are refused with it. One that the testbed has created for another
+        role is left alone: this run takes another name.
 
         :raises RefusedError: the message names the database, its owner and the way out.
         """
         found = self.cluster.find(self.target.name)
-        if found is not None:
-            self.cluster.check_label(found)
+        if found is not None and not found.of_another_role:
+            self.cluster.check_label(found, DISPOSABLE_KINDS)
 
     def drop_leftovers(self) -> None:
         """Drop the databases of runs that were killed."""
@@ -79,6 +88,7 @@ class Claims:
             found = self.cluster.find(name)
             if found is not None and self._is_wanted(found, fingerprint):
                 check_target(self.target, name)
+                self.cluster.check_not_protected(found)
                 return name, True
             if self._is_free(name, found, any_kind=self.keeping.reuse):
                 return name, False
@@ -96,14 +106,11 @@ class Claims:
         raise AssertionError("unreachable: the numbers do not end")
 
     def _name(self, number: int) -> str:
-        parts = [self.target.name]
-        parts += [str(number)] if number > 1 else []
-        parts += [self.worker] if self.worker else []
-        return "_".join(parts)
+        return name_of(self.target.name, self.worker, number)
 
     def _is_wanted(self, found: Database, fingerprint: str) -> bool:
         wanted = self.keeping.reuse and not self.keeping.anew
-        return wanted and found.label is not None and found.label.fingerprint == fingerprint
+        return wanted and found.kind in DISPOSABLE_KINDS and found.fingerprint == fingerprint
 
     def _is_free(self, name: str, found: Database | None, *, any_kind: bool = False) -> bool:
         """Return whether a name is free, and drop the database of that name if it is a leftover.
@@ -112,11 +119,11 @@ class Claims:
         database that a command has created stays until a command drops it.
         """
         if found is not None:
-            if found.label is None or found.connections:
-                return False
-            if found.label.kind not in {Kind.RUN, Kind.LEFT} and not any_kind:
+            kinds = DISPOSABLE_KINDS if any_kind else {Kind.RUN, Kind.LEFT}
+            if found.kind not in kinds or found.connections:
                 return False
         check_target(self.target, name)
         if found is not None:
+            self.cluster.check_not_protected(found)
             self.cluster.drop(name)
         return True

@@ -11,8 +11,9 @@ from sqlalchemy import URL, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from ..application.databases import database_of
-from ..application.target import is_production
-from ..errors import RefusedError, SeedError
+from ..application.guards import in_production
+from ..application.target import find_production
+from ..errors import SeedError
 from ..postgres.connecting import without_secrets
 from ..postgres.labels import Label
 
@@ -22,11 +23,8 @@ def check_reset(app: Flask) -> None:
 
     :raises RefusedError: the application runs in production configuration.
     """
-    if is_production(app):
-        raise RefusedError(
-            "Refused: the application runs in production configuration, where no table is"
-            " emptied. Leave out --reset, or run this with APP_ENV=development."
-        )
+    if setting := find_production(app):
+        raise in_production(setting, "no table is emptied")
 
 
 def reach(db: SQLAlchemy) -> URL:

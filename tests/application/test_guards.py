@@ -27,11 +27,11 @@ TOUCHING = [["create"], ["reset"], ["reset", "--force"], ["drop"], ["drop", "--f
 CHANGING = [*TOUCHING, ["drop", "--yes"], ["drop", "--yes", "--force"]]
 
 
-def target(test: str, own: str | None = None, *, production: bool = False) -> Target:
+def target(test: str, own: str | None = None, *, production: str = "") -> Target:
     """A target of these URLs."""
     url: URL = make_url(test).set(drivername="postgresql+psycopg")
     source = "TEST_DATABASE_URL"
-    return Target(url, source, False, make_url(own) if own else None, Path("/i"), production)
+    return Target(url, source, False, (make_url(own),) if own else (), Path("/i"), production)
 
 
 # By name and place alone
@@ -68,9 +68,10 @@ def test_the_servers_own_databases_may_not(name: str) -> None:
 
 def test_nothing_may_in_production() -> None:
     with pytest.raises(RefusedError, match="production configuration") as refused:
-        check_target(target("postgresql://h/x_test", production=True))
+        check_target(target("postgresql://h/x_test", production="APP_ENV='prd'"))
 
     assert "'x_test'" in str(refused.value)
+    assert "(APP_ENV='prd')" in str(refused.value)
     assert "APP_ENV=development" in str(refused.value)
 
 
@@ -267,10 +268,9 @@ def test_the_commands_refuse_while_a_run_holds_the_database(stock: Stock, toys: 
 def test_drop_drops_the_databases_of_workers_or_none(stock: Stock, toys: Toys) -> None:
     app = toys.app(stock.url("own"))
     toys.run(app, "test-db", "create")
-    mark = stock.marks()["own_test"]
     for worker in ("own_test_gw0", "own_test_2_gw1"):
         stock.create(worker)
-        stock.rows(f"COMMENT ON DATABASE {worker} IS '{mark}'")
+        stock.label(worker)
     before = stock.marks()
 
     with stock.connect("own_test_gw0"):

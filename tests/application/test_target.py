@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ from flask_testbed.application.target import (
     LONGEST_NAME,
     Target,
     check_name,
+    find_production,
     find_target,
-    is_production,
     parse_url,
     slug,
 )
@@ -55,7 +56,7 @@ def test_else_the_applications_own_server_decides() -> None:
     target = find()
 
     assert target.url == make_url(OWN).set(database="shop_test")
-    assert target.own == make_url(OWN)
+    assert target.own == (make_url(OWN),)
     assert target.source == "the server of SQLALCHEMY_DATABASE_URI"
 
 
@@ -65,7 +66,7 @@ def test_else_it_is_on_the_embedded_server(own: str | None) -> None:
 
     assert target.embedded
     assert target.name == "my_shop_test"
-    assert target.own is None
+    assert target.own == ()
     assert target.instance == Path("/srv/shop/instance")
 
 
@@ -175,20 +176,33 @@ def test_an_own_name_that_is_too_long_says_where_it_is_from() -> None:
         find(f"postgresql://h/{'x' * 60}")
 
 
-@pytest.mark.parametrize("value", ["production", "Production", "prod", "PROD"])
+class Stage(enum.Enum):
+    LIVE = "live"
+    DEV = "Dev"
+
+
+# In doubt it is production.
+LIVE = ["production", "PROD", "production ", "prod-eu", "live", "prd", "staging", "qa", "dev2", "0"]
+
+
+@pytest.mark.parametrize("value", LIVE)
 @pytest.mark.parametrize("key", ["APP_ENV", "FLASK_ENV", "ENVIRONMENT"])
 def test_production_may_be_said_in_the_environment(key: str, value: str) -> None:
-    assert find(environ={key: value}).production
+    assert find(environ={key: value}).production == f"{key}={value!r}"
 
 
+@pytest.mark.parametrize("value", [*LIVE, Stage.LIVE, b"dev", False, ["dev"]])
 @pytest.mark.parametrize("key", ["ENVIRONMENT", "ENV"])
-def test_production_may_be_said_in_the_configuration(key: str) -> None:
-    assert find(**{key: "production"}).production
+def test_production_may_be_said_in_the_configuration(key: str, value: Any) -> None:
+    assert find(**{key: value}).production.startswith(f"{key}=")
 
 
-@pytest.mark.parametrize("value", ["development", "testing", "", "preproduction"])
+@pytest.mark.parametrize("value", ["development", " Testing ", "DEV", "local", "ci", "", "  "])
 def test_other_environments_are_not_production(value: str) -> None:
-    assert not is_production(Flask("toy"), {"APP_ENV": value})
+    app = Flask("toy")
+    app.config.update(ENVIRONMENT=None, ENV=Stage.DEV)
+
+    assert find_production(app, dict.fromkeys(["APP_ENV", "FLASK_ENV", "ENVIRONMENT"], value)) == ""
 
 
 def test_finding_out_connects_to_nothing_and_changes_nothing(tmp_path: Path) -> None:

@@ -129,8 +129,11 @@ def test_it_refuses_while_others_are_connected(
         assert stock.marks() == before
         assert other.execute("SELECT 1").fetchone() == (1,)
         # A superuser's connections are not those of `maker` to end.
-        strong = toys.app(stock.url("own", "boss"))
-        assert toys.run(strong, *command, "--force").status == 0
+        toys.run(shop, *command, "--force").assert_says("Cannot ", "'own_test'", "boss")
+        assert stock.marks() == before
+    with stock.connect("own_test", "maker"):
+        forced = toys.run(shop, *command, "--force")
+        assert forced.status == 0, forced.text
 
 
 def test_it_refuses_what_is_not_the_testbeds(stock: Stock, toys: Toys) -> None:

@@ -32,7 +32,6 @@ def test_a_label_of_an_earlier_version_is_read() -> None:
     )
 
     assert Label.read(EARLIER) == label
-    assert str(label) == EARLIER
 
 
 @pytest.mark.parametrize(
@@ -50,6 +49,33 @@ def test_a_label_of_an_earlier_version_is_read() -> None:
 )
 def test_another_comment_is_no_label(comment: str | None) -> None:
     assert Label.read(comment) is None
+
+
+WRITTEN = Label.create(Kind.KEPT, "0123").written_on("x_test", 7)
+
+
+@pytest.mark.parametrize(
+    ("name", "oid", "owner", "comment", "why"),
+    [
+        ("x_test", 7, "boss", str(WRITTEN), ""),
+        ("x_test", 7, "maker", str(WRITTEN), "belongs to the role 'maker'"),
+        ("y_test", 7, "boss", str(WRITTEN), "has the label of the database 'x_test'"),
+        ("x_test", 8, "boss", str(WRITTEN), "has the label of the database 'x_test'"),
+        ("x_test", 8, "maker", str(WRITTEN), "has the label of the database 'x_test'"),
+        ("x_test", 7, "boss", EARLIER, "made by an earlier version"),
+        ("x_test", 7, "boss", "mine", "not made by flask-testbed (its owner is 'boss')"),
+        ("x_test", 7, "boss", None, "not made by flask-testbed (its owner is 'boss')"),
+    ],
+)
+def test_a_label_counts_on_the_database_and_for_the_role_that_it_was_written_for(
+    name: str, oid: int, owner: str, comment: str | None, why: str
+) -> None:
+    found = Database.found(name, oid, owner, comment, 0, role="boss")
+
+    assert found.label == (None if why else WRITTEN)
+    assert why in found.foreign
+    assert bool(found.foreign) == bool(why)
+    assert found.of_another_role == why.startswith("belongs")
 
 
 def test_a_database_is_described_by_its_label_or_its_name() -> None:

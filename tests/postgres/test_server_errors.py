@@ -98,10 +98,10 @@ def test_no_right_to_create_databases(stock: Stock, toys: Toys) -> None:
     assert stock.databases() == before
 
 
-def test_a_labelled_database_of_another_role_cannot_be_dropped(stock: Stock, toys: Toys) -> None:
+def test_a_database_of_another_role_cannot_be_dropped(stock: Stock, toys: Toys) -> None:
     toys.run(toys.app(stock.url("own")), "test-db", "create")
 
-    outcome = toys.run(toys.app(stock.url("own", "maker")), "test-db", "drop")
+    outcome = toys.run(toys.app(stock.url("own", "maker")), "test-db", "drop", "--yes")
 
     outcome.assert_says("Cannot drop the database 'own_test': must be owner of database own_test.")
     assert "own_test" in stock.databases()

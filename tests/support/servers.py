@@ -22,7 +22,9 @@ import psycopg
 from psycopg import sql
 from sqlalchemy.engine import URL
 
+from flask_testbed._compat import UnwatchedConnection
 from flask_testbed.embedded import folders, programs
+from flask_testbed.postgres.labels import Kind, Label
 
 from .waiting import PATIENCE, wait_for
 
@@ -102,7 +104,8 @@ class Stock:
 
     def connect(self, database: str = "postgres", role: str = "boss") -> psycopg.Connection[Any]:
         """Connect, in autocommit mode."""
-        return psycopg.connect(self.url(database, role), autocommit=True)
+        # The plugin, which runs these tests, redirects connections of psycopg's own.
+        return UnwatchedConnection.connect(self.url(database, role), autocommit=True)
 
     def rows(self, statement: str, database: str = "postgres", *values: Any) -> list[Any]:
         """The first column of what a statement gives."""
@@ -125,6 +128,15 @@ class Stock:
         names = self.databases()
         comment = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s"
         return {name: self.rows(comment, "postgres", name)[0] or "" for name in names}
+
+    def label(self, name: str, kind: str = "kept", fingerprint: str = "0" * 16) -> None:
+        """Write the label on a database that the engine would have written on it."""
+        (oid,) = self.rows("SELECT oid FROM pg_database WHERE datname = %s", "postgres", name)
+        text = str(Label.create(Kind(kind), fingerprint).written_on(name, oid))
+        with self.connect() as connection:
+            connection.execute(
+                sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(name), text)
+            )
 
     def create(self, name: str, role: str = "boss") -> Victim:
         """Make a database of somebody else's, with a row in it."""

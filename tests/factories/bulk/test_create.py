@@ -27,11 +27,7 @@ from tests.support.bulk_toys import (
     VisitFactory,
     db,
     everything,
-    toy,
-    toy_app,
 )
-
-__all__ = ["toy", "toy_app"]
 
 pytestmark = pytest.mark.usefixtures("toy")
 
@@ -52,7 +48,7 @@ def test_composite_keys_are_tuples() -> None:
     assert set(keys) == {(visit.port_id, visit.number) for visit in everything(Visit)}
 
 
-def test_none_at_all_is_a_number_too() -> None:
+def test_zero_is_a_number_too() -> None:
     assert list(ShipFactory.create_bulk(0)) == []
     assert everything(Port) == []
 

@@ -1,4 +1,4 @@
-"""``flask seed --reset`` on an external server asks, unless the engine has made the database."""
+"""``flask seed --reset`` on an external server asks, unless the testbed created the database."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def make_app(toys: Toys, url: str) -> Flask:
 
 
 def fill(stock: Stock, name: str, role: str = "boss", *, comment: str | None = None) -> None:
-    """Make a database with the application's schema, and a row that is of worth."""
+    """Make a database with the application's schema, and a row that must not be lost."""
     with stock.connect(role=role) as connection:
         connection.execute(f'CREATE DATABASE "{name}"')
         if comment is not None:
@@ -57,10 +57,17 @@ def rows(stock: Stock, name: str) -> list[Any]:
     return stock.rows("SELECT id FROM word", name)
 
 
-@pytest.mark.parametrize("name", ["staging_test", "staging_test_gw0", "shop"])
+@pytest.mark.parametrize(
+    ("name", "comment"),
+    [
+        ("staging_test", None),
+        ("staging_test", "flask-testbed: not a label"),
+        ("staging_test_gw0", "another program's"),
+        ("shop", None),
+    ],
+)
 @pytest.mark.parametrize("how", ["own", "--database-url"])
-@pytest.mark.parametrize("comment", [None, "somebody else's", "flask-testbed: not a mark"])
-def test_a_name_is_no_leave_to_empty_a_database(
+def test_a_name_alone_does_not_allow_emptying_a_database(
     stock: Stock, toys: Toys, name: str, how: str, comment: str | None
 ) -> None:
     comment = comment and comment.replace("'", "''")
@@ -70,6 +77,7 @@ def test_a_name_is_no_leave_to_empty_a_database(
 
     refused.assert_says("there is no terminal", "add --yes", name)
     assert stock.password not in refused.text
+    assert seed(toys, stock, name, how, "--dry-run").status == 0
     assert rows(stock, name) == [1]
     assert seed(toys, stock, name, how, "--yes").status == 0
     assert rows(stock, name) == [7]
@@ -99,10 +107,10 @@ def test_a_database_that_the_engine_has_made_is_emptied_at_once(
 
 
 @pytest.mark.parametrize(("name", "owner"), [("theirs_test", "maker"), ("shop", "boss")])
-def test_a_mark_counts_only_on_a_disposable_database_of_the_roles_own(
+def test_a_label_counts_only_on_a_disposable_database_of_the_roles_own(
     stock: Stock, toys: Toys, name: str, owner: str
 ) -> None:
-    # `pg_dump -C` copies comments, and whoever may make databases can write one.
+    # `pg_dump -C` copies comments, and every role that may create databases can write one.
     fill(stock, name, owner, comment=str(Label.create(Kind.KEPT, "0" * 16)))
 
     seed(toys, stock, name, "own").assert_says("there is no terminal")
@@ -110,12 +118,15 @@ def test_a_mark_counts_only_on_a_disposable_database_of_the_roles_own(
     assert rows(stock, name) == [1]
 
 
-@pytest.mark.parametrize(("answer", "left"), [("y\n", [7]), ("n\n", [1]), ("", [1])])
+@pytest.mark.parametrize(
+    ("answer", "status", "left"), [("y\n", 0, [7]), ("n\n", 1, [1]), ("", 1, [1])]
+)
 def test_on_a_terminal_it_asks_and_shows_no_password(
     stock: Stock,
     toys: Toys,
     environment: pytest.MonkeyPatch,
     answer: str,
+    status: int,
     left: list[int],
 ) -> None:
     fill(stock, "staging_test")
@@ -125,20 +136,29 @@ def test_on_a_terminal_it_asks_and_shows_no_password(
 
     result: Result = app.test_cli_runner().invoke(args=["seed", "demo", "--reset"], input=answer)
 
-    assert "Empty the application's tables in " in result.output
+    assert result.exit_code == status
+    assert "Empty the application's tables in postgresql+psycopg://" in result.output
     assert "sslpassword=***" in result.output
     for secret in (stock.password, "key-secret"):
         assert secret not in result.output
     assert rows(stock, "staging_test") == left
 
 
-def test_a_database_that_is_down_is_named_without_its_passwords(stock: Stock, toys: Toys) -> None:
+@pytest.mark.parametrize(
+    ("port", "reason"), [(None, "password authentication failed"), (1, "Connection refused")]
+)
+@pytest.mark.parametrize("options", [[], ["--reset"]])
+def test_a_database_that_is_down_is_named_without_its_passwords(
+    stock: Stock, toys: Toys, port: int | None, reason: str, options: list[str]
+) -> None:
     url = make_url(stock.url("absent_test")).set(password=None, query=SECRETS)
-    text = url.render_as_string()
+    text = (url if port is None else url.set(port=port)).render_as_string()
 
-    outcome = toys.run(make_app(toys, text), "seed", "demo", "--reset")
+    outcome = toys.run(make_app(toys, text), "seed", "demo", *options)
 
-    outcome.assert_says("Nothing was written to")
+    outcome.assert_says("Error: Nothing was written to postgresql+psycopg://", reason)
+    assert outcome.out == ""
+    assert len(outcome.err.splitlines()) == 1
     for secret in SECRETS.values():
         assert secret not in outcome.text
 
