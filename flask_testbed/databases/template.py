@@ -66,7 +66,7 @@ class Template:
         """
         # pytest-xdist sets the variable in each worker. No worker should begin in vain.
         check_capacity(self._cluster, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
-        self._cluster.locks.lock_shared(self.name)
+        self._cluster.locks.lock_shared(self.name, "to drop the template")
         return self._find() or self._build_or_wait()
 
     def release(self) -> None:
