@@ -12,7 +12,7 @@ from ..application.routes import Destination
 from ..application.schema import find_schema
 from ..embedded.server import EmbeddedServer
 from ..postgres.labels import Kind, Label
-from .servers import own_cluster_of
+from .servers import own_cluster_of, temporary_databases, urls_of
 
 
 def development_url(instance: Path | str, database: str) -> str:
@@ -70,5 +70,8 @@ class DevelopmentDatabase(Destination):
         cluster, schema = self._cluster, find_schema(self._database)
         cluster.drop_unfinished()
         label = Label.create(Kind.DEVELOPMENT, schema.fingerprint[:16])
-        with cluster.creating(name, label) as unfinished:
-            schema.build(cluster.url.set(database=unfinished))
+        with (
+            cluster.creating(name, label) as unfinished,
+            temporary_databases(cluster, schema.others) as others,
+        ):
+            schema.build(cluster.url.set(database=unfinished), urls_of(cluster, others))
