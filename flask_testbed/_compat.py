@@ -6,13 +6,16 @@ There is a section for each library. Each entry names the version that it was se
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 from weakref import ref
 
 import psycopg
+from flask import globals as globals_of_flask
 from psycopg import errors, pq
 from psycopg.adapt import AdaptersMap
 from sqlalchemy.engine import make_url
@@ -122,7 +125,13 @@ def forget_prepared(connection: psycopg.Connection[Any]) -> None:
     connection._prepared.clear()
 
 
-# Werkzeug
+# Flask and Werkzeug
+
+#: The context variables in which Flask keeps the contexts that are pushed. Flask 3.1 has one for
+#: applications and one for requests, Flask 3.2 has one for both.
+FLASK_VARIABLES = frozenset(
+    value for value in vars(globals_of_flask).values() if isinstance(value, ContextVar)
+)
 
 
 def unproxied(proxy: T) -> T:
@@ -182,6 +191,31 @@ def set_fixture_error(definition: Any, request: Any, error: BaseException) -> No
     """
     key = definition.cache_key(request)
     definition.cached_result = (None, key, (error, error.__traceback__))
+
+
+# Alembic
+#
+# It is imported where it is needed: an application may have no migrations.
+
+
+@contextmanager
+def outer_migration() -> Iterator[None]:
+    """Run a command of Alembic's inside another one. Alembic 1.20.
+
+    The modules `alembic.context` and `alembic.op` stand for objects of the running command, and
+    the end of an inner command leaves them empty. So those of the outer one are set aside.
+    """
+    from alembic import context, op
+
+    modules: tuple[Any, ...] = (context, op)
+    outer = [module._proxy for module in modules if getattr(module, "_proxy", None) is not None]
+    for proxy in outer:
+        proxy._remove_proxy()
+    try:
+        yield
+    finally:
+        for proxy in outer:
+            proxy._install_proxy()
 
 
 # factory_boy

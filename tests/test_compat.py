@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import enum
 from collections.abc import Iterator
 from typing import Any
@@ -23,7 +24,16 @@ from flask_testbed.factories.base import BaseFactory
 from flask_testbed.factories.bulk.needs_objects import METHODS
 from flask_testbed.factories.options import FactoryOptions
 
-# Werkzeug
+# Flask and Werkzeug
+
+
+def test_the_variables_of_flask() -> None:
+    app = Flask("toy")
+    before = set(contextvars.copy_context())
+    with app.test_request_context():
+        pushed = set(contextvars.copy_context()) - before
+    assert pushed
+    assert pushed <= _compat.FLASK_VARIABLES
 
 
 def test_the_object_behind_a_proxy() -> None:

@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Collection, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -64,8 +65,13 @@ def module_of(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
-def imports(path: Path) -> Iterator[str]:
+@cache
+def imports(path: Path) -> list[str]:
     """Every module that a file imports, wherever in it, relative ones in full."""
+    return list(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[str]:
     package = path.relative_to(ROOT).parent.parts
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -164,6 +170,7 @@ def home_of(name: str, modules: Collection[str]) -> str | None:
     return next((home for home in homes if home in modules), None)
 
 
+@cache
 def graph() -> dict[str, set[str]]:
     """Which modules of the engine each of them imports, wherever in it."""
     modules = engine_modules()

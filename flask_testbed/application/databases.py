@@ -10,6 +10,7 @@ from sqlalchemy.engine import URL, make_url
 
 from ..errors import SettingsError
 from ..postgres.addresses import is_same_database
+from .contexts import own_context
 from .gate import gate
 from .routes import Destination, Route
 
@@ -131,7 +132,7 @@ def databases_of(app: Flask) -> list[AppDatabase]:
             f"The application {app.name!r} has no Flask-SQLAlchemy. Call db.init_app(app)"
             " before testbed.init_app(app)."
         )
-    with app.app_context():
+    with own_context(app):
         engines = dict(db.engines)
     if None not in engines:
         raise SettingsError("SQLALCHEMY_DATABASE_URI is not set, and the testbed needs it.")

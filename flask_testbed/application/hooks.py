@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask
-from sqlalchemy import text
 from sqlalchemy.orm import Session, scoped_session
 
 from ..errors import SettingsError
@@ -78,13 +77,6 @@ def hooks_of(app: Flask) -> Hooks:
 def set_hooks(app: Flask, hooks: Hooks) -> None:
     """Set the additions of an application. Hooks that are added to them later count as well."""
     app.extensions[_KEY] = hooks
-
-
-def add_extensions(session: scoped_session[Any], hooks: Hooks) -> None:
-    """Install the extensions in a database that has no tables yet."""
-    for name in hooks.extensions:
-        session.execute(text(f'CREATE EXTENSION IF NOT EXISTS "{name}" CASCADE'))
-    session.commit()
 
 
 def run_hook(session: scoped_session[Any], hook: Hook) -> None:

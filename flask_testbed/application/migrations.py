@@ -16,6 +16,7 @@ from pathlib import Path
 from flask import Flask
 from sqlalchemy import inspect
 
+from .._compat import outer_migration
 from .databases import AppDatabase
 from .fingerprint import files_below, hash_files, imported_by
 from .models import Models
@@ -49,7 +50,9 @@ class Migrations:
 
         default, *others = databases
         configured = default.app.extensions["migrate"]
-        command.upgrade(configured.migrate.get_config(configured.directory), "heads")
+        # A command of the application's may be what connects, and the template is built inside it.
+        with outer_migration():
+            command.upgrade(configured.migrate.get_config(configured.directory), "heads")
         Models().build([one for one in others if not inspect(one.route.engine).get_table_names()])
 
 

@@ -1,4 +1,4 @@
-"""The schema of a test database: extensions, then migrations or models, then template hooks.
+"""The schema of a test database: migrations or models, then template hooks.
 
 Migrations and hooks may write to any database of the application. So all of them are built at once,
 of which one is the result: meanwhile no engine leads to a database of the application's own.
@@ -19,16 +19,12 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
 from ..errors import DatabaseError
+from .contexts import own_context
 from .databases import AppDatabase, databases_of
-from .hooks import add_extensions, describe, hooks_of, run_hook
+from .hooks import describe, hooks_of, run_hook
 from .migrations import Migrations, has_migrations
 from .models import Models
 from .quiet import logging_kept
-
-_INSTALL = (
-    "Install it on the server's machine, or let an administrator run CREATE EXTENSION in the"
-    " database template1."
-)
 
 
 class Source(Protocol):
@@ -78,30 +74,24 @@ class Schema:
         return [one for one in databases_of(self.database.app) if one is not self.database]
 
     def build(self, url: URL, others: Mapping[AppDatabase, URL]) -> None:
-        """Build the schema in an empty database.
+        """Build the schema in a database that has its extensions, and nothing else.
 
         The application's engines are redirected meanwhile, so that migrations run as
         ``flask db upgrade`` would run them.
 
-        :param url: URL of the empty database.
-        :param others: URLs of empty databases for :attr:`others`.
-        :raises DatabaseError: an extension, a migration, a statement or a hook failed.
+        :param url: URL of the database.
+        :param others: URLs of databases for :attr:`others`, which have their extensions as well.
+        :raises DatabaseError: a migration, a statement or a hook failed.
         """
-        database = self.database
-        hooks, session = hooks_of(database.app), database.db.session
-        with _redirected({database: url, **others}):
-            try:
-                with _explained("An extension cannot be installed", _INSTALL):
-                    add_extensions(session, hooks)
-                failing = f"The schema cannot be made from the {self.source.name}"
-                with _explained(failing, self.source.advice):
-                    self.source.build(databases_of(database.app))
-                for hook in hooks.functions:
-                    failing = f"The template hook {describe(hook)} fails"
-                    with _explained(failing, "Correct it, or remove it."):
-                        run_hook(session, hook)
-            finally:
-                session.remove()
+        app, session = self.database.app, self.database.db.session
+        with _redirected({self.database: url, **others}):
+            failing = f"The schema cannot be made from the {self.source.name}"
+            with _explained(failing, self.source.advice):
+                self.source.build(databases_of(app))
+            for hook in hooks_of(app).functions:
+                failing = f"The template hook {describe(hook)} fails"
+                with _explained(failing, "Correct it, or remove it."):
+                    run_hook(session, hook)
 
 
 def find_schema(database: AppDatabase) -> Schema:
@@ -161,12 +151,12 @@ def _redirected(urls: Mapping[AppDatabase, URL]) -> Iterator[None]:
 
     :param urls: of all databases of one application.
     """
-    app = next(iter(urls)).app
-    with app.app_context(), ExitStack() as stack:
+    with ExitStack() as stack:
         for database, url in urls.items():
             stack.callback(database.configure, database.configured)
             database.configure(url)
             for route in database.routes.values():
                 stack.enter_context(route.detour(url))
+        stack.enter_context(own_context(next(iter(urls)).app))
         stack.enter_context(logging_kept())
         yield

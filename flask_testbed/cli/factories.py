@@ -47,7 +47,7 @@ def list_factories(as_json: bool) -> None:
     Example:
       flask factories list --json
     """
-    registry = _state().factories
+    registry = FactoriesState.of(current_app).factories
     found = [_described(registry.name_of(factory), factory) for factory in registry]
     if as_json:
         click.echo(json.dumps(found, indent=2))
@@ -127,7 +127,7 @@ def draw_factories(form: str, output: Path | None) -> None:
       flask factories graph
       flask factories graph --format svg --output factories.svg
     """
-    graph = find_graph(_state().factories)
+    graph = find_graph(FactoriesState.of(current_app).factories)
     text = svg(graph) if form == "svg" else mermaid(graph)
     if output is None:
         click.echo(text, nl=False)
@@ -242,16 +242,6 @@ def _summary(report: LintReport) -> str:
 
 def _counted(number: int, one: str, many: str) -> str:
     return f"{number:,} {one if number == 1 else many}"
-
-
-def _state() -> FactoriesState:
-    state: FactoriesState | None = current_app.extensions.get(EXTENSION)
-    if state is None:
-        raise FactoryError(
-            f"The application {current_app.name!r} has no factories:"
-            " call `factories.init_app(app, db)` for it."
-        )
-    return state
 
 
 def _described(name: str, factory: type[BaseFactory[Any]]) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from ..application.routes import Destination
 from ..application.schema import find_schema
 from ..embedded.server import EmbeddedServer
 from ..postgres.labels import Kind, Label
-from .servers import own_cluster_of, temporary_databases, urls_of
+from .building import build, temporary_databases
+from .servers import own_cluster_of
 
 
 def development_url(instance: Path | str, database: str) -> str:
@@ -74,4 +75,4 @@ class DevelopmentDatabase(Destination):
             cluster.creating(name, label) as unfinished,
             temporary_databases(cluster, schema.others) as others,
         ):
-            schema.build(cluster.url.set(database=unfinished), urls_of(cluster, others))
+            build(cluster, unfinished, schema, others)

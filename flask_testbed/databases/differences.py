@@ -19,8 +19,8 @@ from sqlalchemy import inspect as mapping_of
 from ..application.databases import AppDatabase, database_of
 from ..application.schema import build_from_models, find_schema
 from ..postgres.cluster import Cluster
+from .building import temporary_databases, urls_of
 from .catalog import Entry, EntryKind, drop_tables, read_schema
-from .servers import temporary_databases, urls_of
 from .test_database import TestDatabase
 
 

@@ -1,12 +1,8 @@
-"""On which server a database is, and where the others are while it is built."""
+"""On which server a database is."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
-
-from sqlalchemy.engine import URL
 
 from ..application.databases import AppDatabase
 from ..application.target import Target, is_development, target_of
@@ -34,17 +30,3 @@ def own_cluster_of(database: AppDatabase) -> Cluster:
         return Cluster(url, "the embedded server", server)
     maintenance = target_of(database).maintenance
     return Cluster(url, "SQLALCHEMY_DATABASE_URI", maintenance=maintenance)
-
-
-@contextmanager
-def temporary_databases(
-    cluster: Cluster, databases: Sequence[AppDatabase]
-) -> Iterator[dict[AppDatabase, str]]:
-    """Create an empty database for each of an application's, yield their names, and drop them."""
-    with ExitStack() as stack:
-        yield {one: stack.enter_context(cluster.temporary()) for one in databases}
-
-
-def urls_of(cluster: Cluster, names: dict[AppDatabase, str]) -> dict[AppDatabase, URL]:
-    """Return the URLs of databases, by their names."""
-    return {database: cluster.url.set(database=name) for database, name in names.items()}

@@ -21,8 +21,9 @@ from ..postgres.cluster import Cluster
 from ..postgres.connecting import Connection
 from ..postgres.database import Database
 from ..postgres.labels import FORMAT, TEMPLATE, Kind, Label
+from .building import build, temporary_databases
 from .pruning import prune_templates
-from .servers import cluster_of, temporary_databases, urls_of
+from .servers import cluster_of
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +112,7 @@ class Template:
             cluster.creating(self.name, label) as unfinished,
             temporary_databases(cluster, self.schema.others) as others,
         ):
-            self.schema.build(cluster.url.set(database=unfinished), urls_of(cluster, others))
+            build(cluster, unfinished, self.schema, others)
             label = self._install(unfinished, label)
             for database, name in others.items():
                 self._keep(database, name)

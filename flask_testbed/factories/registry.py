@@ -24,6 +24,20 @@ class FactoriesState:
     factories: Factories
     db: SQLAlchemy
 
+    @classmethod
+    def of(cls, app: Flask) -> FactoriesState:
+        """Return the factories of an application.
+
+        :raises FactoryError: it has none.
+        """
+        state: FactoriesState | None = app.extensions.get(EXTENSION)
+        if state is None:
+            raise FactoryError(
+                f"The application {app.name!r} has no factories:"
+                " call `factories.init_app(app, db)` for it."
+            )
+        return state
+
 
 class Factories:
     """The factories of an application: a Flask extension and a registry.

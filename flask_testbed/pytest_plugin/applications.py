@@ -16,9 +16,11 @@ from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 
 from .._compat import pytest_session
+from ..application.contexts import own_context
 from ..application.databases import AppDatabase, database_of, databases_of
 from ..errors import TestbedError
 from ..sandbox.sandbox import Sandbox
+from .commands import Commands
 from .contexts import current_application
 from .options import keeping_of, worker_of
 from .requests import isolate_requests
@@ -39,18 +41,23 @@ class Applications:
         self._new: list[Flask] = []
         """Those that were adopted since the end of the last test."""
         self._watching = False
+        self._commands = Commands()
 
     def __repr__(self) -> str:
         return f"<Applications {[app.name for app in self._adopted]}>"
 
     def watch(self) -> None:
-        """Adopt each application on which Flask-SQLAlchemy is initialised from now on."""
+        """Adopt each application on which Flask-SQLAlchemy is initialised from now on.
+
+        Isolate the commands that tests invoke.
+        """
 
         def init_and_adopt(db: SQLAlchemy, app: Flask) -> None:
             self.init_app(db, app)
             self.adopt(app)
 
         SQLAlchemy.init_app = init_and_adopt  # type: ignore[method-assign, assignment]
+        self._commands.watch()
         self._watching = True
 
     def adopt(self, app: Flask) -> None:
@@ -103,6 +110,7 @@ class Applications:
         finally:
             if self._watching:
                 SQLAlchemy.init_app = self.init_app  # type: ignore[method-assign]
+                self._commands.close()
                 self._watching = False
 
     def _fail(self, error: TestbedError) -> NoReturn:
@@ -122,6 +130,6 @@ def _uses_postgresql(app: Flask) -> bool:
     """Whether any of an application's engines is for PostgreSQL."""
     if "sqlalchemy" not in app.extensions:
         return False
-    with app.app_context():
+    with own_context(app):
         engines = app.extensions["sqlalchemy"].engines.values()
         return any(engine.dialect.name == "postgresql" for engine in engines)

@@ -81,7 +81,7 @@ class Hooks:
         self._modes = modes.Modes(config)
         self._forbidden = forbidden.ForbiddenDatabase(config)
         self._seed = Seed(config)
-        self._shared = SharedFixtures(applications, self._seed)
+        self._shared = SharedFixtures(applications, self._seed, self._forbidden)
         self._failures = Failures(config, applications.sandboxes, self._seed, summary)
 
     @pytest.hookimpl(optionalhook=True)
@@ -114,6 +114,7 @@ class Hooks:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, None, None]:
         """Reset the databases after all fixtures of the test have been torn down."""
+        self._shared.note_end()
         try:
             yield
         finally:
@@ -124,6 +125,11 @@ class Hooks:
                 stack.callback(self._applications.release)
                 stack.callback(self._applications.close_session)
                 stack.callback(self._forbidden.end)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self) -> None:
+        """Take note of the end of a test that was interrupted."""
+        self._shared.note_end()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(

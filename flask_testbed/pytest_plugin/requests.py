@@ -1,5 +1,7 @@
 """Requests as in production: each has an application context, and so a session, of its own.
 
+A request sees the context variables of its test, such as a feature flag, and none of Flask's.
+
 Flask 3.1 reuses an application context that is already pushed. pytest-flask pushes one for each
 test. A request of the test's client would therefore commit what the test has only flushed.
 """
@@ -17,6 +19,7 @@ from flask.ctx import AppContext, RequestContext
 from flask.globals import app_ctx
 
 from .._compat import unproxied
+from .contexts import context_without_flask
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -27,7 +30,7 @@ _PRESERVE = "werkzeug.debug.preserve_context"
 
 
 class OwnContext:
-    """A WSGI middleware that handles each request in an empty context, as a new thread would.
+    """A WSGI middleware that handles each request in a copy of the test's context without Flask's.
 
     :param app: the application that it wraps.
     """
@@ -39,7 +42,7 @@ class OwnContext:
         preserve = environ.get(_PRESERVE)
         if preserve is not None and has_app_context():
             environ[_PRESERVE] = partial(_preserve, preserve, unproxied(app_ctx))
-        context = contextvars.Context()
+        context = context_without_flask()
         return _Body(context, context.run(self.wsgi_app, environ, start_response))
 
 

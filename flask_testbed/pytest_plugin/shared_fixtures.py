@@ -20,6 +20,7 @@ import pytest
 from flask import Flask
 from flask.ctx import AppContext
 from flask.globals import app_ctx, request_ctx
+from sqlalchemy.orm import Session
 
 from .._compat import (
     definition_in_use,
@@ -29,8 +30,9 @@ from .._compat import (
     unproxied,
 )
 from .applications import Applications
-from .contexts import current_db
-from .instances import Instances
+from .contexts import current_db, current_session
+from .forbidden import ForbiddenDatabase
+from .instances import Attributes, Instances
 from .seeding import Seed
 
 Definition = pytest.FixtureDef[Any]
@@ -90,12 +92,17 @@ class SharedFixture:
         if self.context is not None and _top(app_ctx) is self.context:
             self.context.pop()
 
-    def find_instances(self) -> None:
-        """Note the instances and the application that the set-up has left."""
+    def find_instances(self, session: Session | None, attributes: Attributes) -> None:
+        """Note the instances and the application that the set-up has left.
+
+        :param session: the session of the set-up, if it had one.
+        :param attributes: those of its class or module.
+        """
         value = fixture_value(self.definition)
         if isinstance(value, Flask):
             self.app = value
-        self.instances = Instances(current_db() if self.app is not None else None, value)
+        db = current_db() if session is not None else None
+        self.instances = Instances(db, value, *attributes.assigned())
 
 
 class SharedFixtures:
@@ -103,18 +110,24 @@ class SharedFixtures:
 
     :param applications: the adopted applications, whose databases the fixtures write to.
     :param seed: the seed of the run.
+    :param forbidden: refuses connections in tests that must not connect.
     """
 
-    def __init__(self, applications: Applications, seed: Seed) -> None:
+    def __init__(
+        self, applications: Applications, seed: Seed, forbidden: ForbiddenDatabase
+    ) -> None:
         self._applications = applications
         self._sandboxes = applications.sandboxes
         self._seed = seed
+        self._forbidden = forbidden
         self._active: dict[Definition, SharedFixture] = {}
         """The fixtures that are set up, and not torn down yet."""
         self._with_instances: list[SharedFixture] = []
         """Those of them that have instances."""
         self._writers: list[pytest.Item | SharedFixture] = []
         """The test, and the fixtures that it is setting up; the last one is running."""
+        self._has_ended = False
+        """Whether the test has ended, and is undone before a shared fixture is torn down."""
         self._asked_for: Collection[str] = ()
         """The names of the fixtures that the test asks for."""
         self._around_other_fixtures = _AddingInstances(self)
@@ -126,8 +139,12 @@ class SharedFixtures:
 
     def begin(self, test: pytest.Item) -> None:
         """Attribute what is written from now on to a test, unless a shared fixture writes it."""
-        self._writers = [test]
+        self._writers, self._has_ended = [test], False
         self._asked_for = getattr(test, "fixturenames", ())
+
+    def note_end(self) -> None:
+        """Take note that the test has ended, and that only fixtures are torn down from now on."""
+        self._has_ended = True
 
     def end(self, test: pytest.Item) -> None:
         """Drop the layers of what the test wrote before it asked for a shared fixture."""
@@ -156,7 +173,7 @@ class SharedFixtures:
 
     @contextmanager
     def _setting_up(self, fixture: SharedFixture, request: pytest.FixtureRequest) -> Iterator[None]:
-        definition = fixture.definition
+        definition, attributes = fixture.definition, Attributes(request)
         # pytest calls finalizers last in, first out: this one after the fixture's own teardown.
         definition.addfinalizer(lambda: self._after_teardown(fixture))
         with self._sandboxes.committing():
@@ -164,11 +181,14 @@ class SharedFixtures:
             self._writers.append(fixture)
             try:
                 with self._seed.derived(fixture.id, fixture), fixture.pushed_context():
+                    before = current_session()
                     self.add_instances()
                     yield
-                    fixture.find_instances()
+                    # A test that asks for a fixture late may have a session already.
+                    session = current_session() if current_session() is not before else None
+                    fixture.find_instances(session, attributes)
                     self._activate(fixture)
-                    if fixture.app is not None:
+                    if session is not None:
                         self._applications.close_session()
                 self._keep_layer()
             except BaseException as error:
@@ -182,10 +202,13 @@ class SharedFixtures:
         definition.addfinalizer(lambda: self._before_teardown(fixture))
 
     def _before_teardown(self, fixture: SharedFixture) -> None:
-        """Restore the fixture's rows as its set-up has left them."""
+        """Undo the last test, and restore the fixture's rows as its set-up has left them."""
         fixture.around_teardown.enter_context(self._sandboxes.committing())
         try:
-            if self._sandboxes.has_layer(fixture):
+            if self._has_ended:
+                # The test may be one that must not connect; this fixture may.
+                self._forbidden.end()
+            if self._has_ended or self._sandboxes.has_layer(fixture):
                 self._reset()
         finally:
             if fixture.app is not None and fixture.context is None:

@@ -169,7 +169,7 @@ def test_an_extension_that_is_not_there_is_one_sentence(stock: Stock, toys: Toys
     Testbed(app, extensions=["no_such_extension"])
 
     toys.run(app, "test-db", "create").assert_says(
-        "An extension cannot be installed", "no_such_extension", "CREATE EXTENSION"
+        "The extension 'no_such_extension' cannot be installed", "CREATE EXTENSION"
     )
 
 

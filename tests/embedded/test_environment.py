@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -57,9 +58,20 @@ TESTS = """
 """
 
 
+@pytest.fixture(scope="module")
+def running(embedded_home: Path) -> Iterator[EmbeddedServer]:
+    """A server that runs meanwhile, so that not each test makes one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FLASK_TESTBED_HOME", str(embedded_home))
+        server = EmbeddedServer(Path("/srv/environment/instance"), "development")
+        server.start()
+    yield server
+    server.release()
+
+
 @pytest.fixture
-def server(environment: pytest.MonkeyPatch, tmp_path: Path) -> EmbeddedServer:
-    return EmbeddedServer(tmp_path / "instance", "development")
+def server(environment: pytest.MonkeyPatch, running: EmbeddedServer) -> EmbeddedServer:
+    return EmbeddedServer(running.instance, running.purpose)
 
 
 def data_directory(server: EmbeddedServer) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from datetime import UTC, date, datetime
 from itertools import pairwise
@@ -23,8 +22,6 @@ from app.workspace.state_machine import can_move
 from factories import PASSWORD, UserFactory
 from factories.scenarios import scenarios
 from flask_testbed.seeds.playing import SeedReport, play
-from tests.support.paths import ROOT
-from tests.support.processes import Python
 
 DAY = date(2026, 3, 4)
 MIDNIGHT = datetime(2026, 3, 4, tzinfo=UTC)
@@ -302,19 +299,6 @@ def test_the_command_fills_the_database_that_the_routes_show(
     assert result.exit_code == 0
     assert "rows of 'demo' as of 2026-03-04" in result.stdout
     assert client.get("/").status_code == 200
-
-
-def test_a_database_that_is_down_is_one_sentence(python: Python) -> None:
-    url = "postgresql://ada:secret@127.0.0.1:1/shop"
-    command = ("manage.py", "seed", "demo")
-    done = python.run(command, ROOT, {**os.environ, "DATABASE_URL": url})
-    assert done.status == 1
-    assert done.out == ""
-    (line,) = done.err.splitlines()
-    assert line.startswith(
-        "Error: Nothing was written to postgresql+psycopg://ada:***@127.0.0.1:1/shop"
-    )
-    assert "Connection refused" in line
 
 
 def test_if_empty_leaves_data_that_is_there(app: Flask, db: SQLAlchemy) -> None:

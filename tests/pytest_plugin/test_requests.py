@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import decimal
 from collections.abc import Iterator
+from contextvars import ContextVar
 
 import pytest
 import sqlalchemy as sa
@@ -20,6 +22,8 @@ class Base(DeclarativeBase):
 
 
 db = SQLAlchemy(model_class=Base)
+
+feature: ContextVar[str] = ContextVar("feature", default="off")
 
 
 class Note(db.Model):
@@ -56,10 +60,17 @@ def app() -> Flask:
     @app.get("/stream")
     def stream() -> Response:
         def lines() -> Iterator[str]:
+            yield f"feature {feature.get()}\n"
             for text in db.session.scalars(sa.select(Note.text).order_by(Note.id)):
                 yield f"{request.path} {text}\n"
 
         return Response(stream_with_context(lines()))
+
+    @app.get("/variables")
+    def variables() -> list[str]:
+        seen = feature.get()
+        feature.set("set by the request")
+        return [seen, str(decimal.Decimal(1) / 3)]
 
     @app.teardown_appcontext
     def ended(error: BaseException | None) -> None:
@@ -139,4 +150,15 @@ def test_url_for_and_current_app_work_in_a_test(app, client) -> None:
 def test_a_stream_is_read_in_its_requests_context(client, db) -> None:
     db.session.add_all([Note(text="one"), Note(text="two")])
     db.session.commit()
-    assert client.get("/stream").text == "/stream one\n/stream two\n"
+    assert client.get("/stream").text == "feature off\n/stream one\n/stream two\n"
+
+
+def test_a_request_sees_the_variables_of_its_test_and_changes_none(client) -> None:
+    token = feature.set("on")
+    with decimal.localcontext() as context:
+        context.prec = 3
+        assert client.get("/variables").json == ["on", "0.333"]
+        assert client.get("/variables").json == ["on", "0.333"]
+    assert client.get("/stream").text == "feature on\n"
+    assert feature.get() == "on"
+    feature.reset(token)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import enum
 import uuid
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, Generic, TypeVar
 
 import factory
-import pytest
 import sqlalchemy as sa
 from factory import fuzzy
 from flask import Flask
@@ -18,10 +16,9 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
-from flask_testbed import development_url
 from flask_testbed.factories import After, Ago, BaseFactory, Factories, RelatedBatch
 from flask_testbed.randomness import generator
-from tests.support.paths import INSTANCE
+from tests.support.toys import adopted_app
 
 M = TypeVar("M")
 
@@ -186,20 +183,11 @@ class VisitFactory(ToyFactory[Visit]):
     number = factory.Sequence(int)
 
 
-@pytest.fixture(scope="module")
-def toy_app() -> Flask:
-    app = Flask("toy", instance_path=str(INSTANCE))
-    app.config["SQLALCHEMY_DATABASE_URI"] = development_url(INSTANCE, "toy_bulk")
-    db.init_app(app)
+def bulk_app() -> Flask:
+    """An application with these models and factories."""
+    app = adopted_app("toy_bulk", db)
     factories.init_app(app, db)
     return app
-
-
-@pytest.fixture
-def toy(toy_app: Flask) -> Iterator[Flask]:
-    """The toy application, current; the plugin puts its database back after each test."""
-    with toy_app.app_context():
-        yield toy_app
 
 
 def everything(model: Any, *order: Any) -> list[Any]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import event
+from sqlalchemy.orm import Session
 
 from flask_testbed.embedded import EmbeddedServer
 from flask_testbed.postgres.cluster import Cluster
@@ -92,6 +96,47 @@ def toys(request: pytest.FixtureRequest, environment: pytest.MonkeyPatch, tmp_pa
     if plugin is not None:
         environment.setattr(SQLAlchemy, "init_app", plugin.applications.init_app)
     return Toys(tmp_path / "instance")
+
+
+@pytest.fixture
+def toy(toy_app: Flask) -> Iterator[Flask]:
+    """The current application: that of the fixture ``toy_app``, which modules define."""
+    with toy_app.app_context():
+        yield toy_app
+
+
+@pytest.fixture
+def elsewhere(toy: Flask) -> Iterator[Session]:
+    """A session of its own on the toy application's database: it sees what is committed."""
+    with Session(toy.extensions["sqlalchemy"].engine) as session:
+        yield session
+
+
+@pytest.fixture
+def commits(toy: Flask) -> Iterator[list[Session]]:
+    """The sessions that have committed since the test began, one for each commit."""
+    seen: list[Session] = []
+
+    def after_commit(session: Session) -> None:
+        # A savepoint that is released says so by the same event.
+        if not session.in_nested_transaction():
+            seen.append(session)
+
+    with toy.extensions["sqlalchemy"].engine.connect():
+        pass  # Creating the database, if this is the first test that needs one, commits, too.
+    event.listen(Session, "after_commit", after_commit)
+    yield seen
+    event.remove(Session, "after_commit", after_commit)
+
+
+@pytest.fixture
+def no_ruff(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Ruff can neither be imported nor found in a folder of ``PATH``."""
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: find_spec(name) if name != "ruff" else None
+    )
+    monkeypatch.setenv("PATH", str(tmp_path))
 
 
 @pytest.fixture(scope="session")

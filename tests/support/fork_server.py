@@ -1,7 +1,8 @@
 """The program of :class:`tests.support.processes.Python`: it forks for each run it is asked for.
 
-It has imported what toy projects import, as pytest imports it: with rewritten assertions. It is
-started as a file, so that nothing of this repository's tests is in its ``sys.modules``.
+It has imported what toy projects import, as pytest imports it: with rewritten assertions; and the
+modules of the working folder that its arguments name. It is started as a file, so that nothing of
+this repository's tests is in its ``sys.modules``.
 
 A request is a line of JSON, which comes with four file descriptors: the standard input, output and
 error of the child, and a pipe for the answers, which are its process id and later its status.
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import importlib
 import io
 import json
 import os
@@ -26,6 +28,9 @@ import types
 from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
+
+from execnet import gateway_io
+from execnet.gateway_base import Popen2IO
 
 # Where installed packages are: neither in the folder of this file, nor in PYTHONPATH.
 _GIVEN = os.environ.get("PYTHONPATH", "")
@@ -52,10 +57,14 @@ def warm_up() -> None:
 
 
 class Server:
-    """Forks for each request that comes through its socket, and tells how its children ended."""
+    """Forks for each request that comes through its socket, and tells how its children ended.
 
-    def __init__(self, requests: socket.socket) -> None:
+    :param leads: whether each child is to lead a session of its own, which ends with the server.
+    """
+
+    def __init__(self, requests: socket.socket, *, leads: bool = True) -> None:
         self._requests = requests
+        self._leads = leads
         self._answers: dict[int, int] = {}  # pipes, by the children that have not ended
         self._woken, self._wakes = os.pipe()
         os.set_blocking(self._wakes, False)
@@ -81,7 +90,7 @@ class Server:
                         line += self._requests.recv(65536)
                     if self._fork(descriptors):
                         return json.loads(line)
-        for child in self._answers:
+        for child in self._answers if self._leads else ():
             with suppress(ProcessLookupError):
                 os.killpg(child, signal.SIGKILL)
         return None
@@ -93,7 +102,8 @@ class Server:
             for descriptor in descriptors[:3]:
                 os.close(descriptor)
             return False
-        os.setsid()
+        if self._leads:
+            os.setsid()
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -112,6 +122,61 @@ class Server:
                 answer = self._answers.pop(child)
                 os.write(answer, b"%d\n" % os.waitstatus_to_exitcode(status))
                 os.close(answer)
+
+
+class Worker(Popen2IO):
+    """Takes the place of execnet's class that starts a worker of pytest-xdist.
+
+    :param arguments: the program to start: a Python with ``-c`` and its code.
+    """
+
+    requests: socket.socket
+    """Of the server whose children the workers are."""
+
+    def __init__(self, arguments: list[str], execmodel: Any) -> None:
+        (stdin, self._stdin), (self._stdout, stdout), (self._answers, answers) = (
+            os.pipe() for _ in range(3)
+        )
+        request = {
+            "command": arguments[-2:],
+            "folder": os.getcwd(),
+            "environment": dict(os.environ),
+        }
+        line = json.dumps(request).encode() + b"\n"
+        socket.send_fds(self.requests, [line], [stdin, stdout, 2, answers])
+        for descriptor in (stdin, stdout, answers):
+            os.close(descriptor)
+        super().__init__(os.fdopen(self._stdin, "wb"), os.fdopen(self._stdout, "rb"), execmodel)
+        self._told = os.fdopen(self._answers, "rb", 0)
+        self._pid = int(self._told.readline())
+
+    def wait(self) -> int | None:
+        """Wait for the worker to end, and return its status, unless the server has ended."""
+        line = self._told.readline()
+        return int(line) if line else None
+
+    def kill(self) -> None:
+        """End the worker."""
+        with suppress(ProcessLookupError):
+            os.kill(self._pid, signal.SIGKILL)
+
+
+def fork_workers(request: dict[str, Any]) -> dict[str, Any] | None:
+    """Let pytest-xdist fork its workers from this process as it is now.
+
+    :param request: a run with workers.
+    :returns: what this process is to do: the same; or, in each worker, what the worker is to do;
+        or nothing, in the server of the workers, when the run has ended.
+    """
+    Worker.requests, theirs = socket.socketpair()
+    if os.fork():
+        theirs.close()
+        gateway_io.Popen2IOMaster = Worker
+        return request
+    Worker.requests.close()
+    for descriptor in range(3):  # the run's own, whose end its reader waits for
+        os.dup2(theirs.fileno(), descriptor, inheritable=False)
+    return Server(theirs, leads=False).serve()
 
 
 def run(command: list[str], folder: str, environment: dict[str, str]) -> None:
@@ -164,10 +229,15 @@ def _seed_generators() -> None:
 
 def main() -> None:
     warm_up()
+    sys.path.insert(0, "")
+    for module in sys.argv[2:]:
+        importlib.import_module(module)
     gc.freeze()
     request = Server(socket.socket(fileno=int(sys.argv[1]))).serve()
+    if request is not None and any(word.startswith("-n") for word in request["command"]):
+        request = fork_workers(request)
     if request is None:
-        return
+        os._exit(0)
     status: int | None = None
 
     def leave() -> None:

@@ -20,7 +20,10 @@ from typing import IO, Any
 
 import pytest
 
+from .paths import ROOT
 from .waiting import PATIENCE
+
+FORK_SERVER = Path(__file__).with_name("fork_server.py")
 
 
 @dataclass
@@ -132,14 +135,17 @@ class Python:
     the folder and the standard streams that it is given, the default actions for signals, and no
     module of any project. What depends on the start of the interpreter itself (variables that begin
     with ``PYTHON``, options such as ``-I``, what is imported) needs a new process.
+
+    :param modules: of this repository, to be imported as well. Its runs are in this folder alone.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *modules: str) -> None:
         self._requests, theirs = socket.socketpair()
         self._lock = threading.Lock()
         with theirs:
             self._server = subprocess.Popen(
-                [sys.executable, Path(__file__).with_name("fork_server.py"), str(theirs.fileno())],
+                [sys.executable, FORK_SERVER, str(theirs.fileno()), *modules],
+                cwd=ROOT,
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
             )

@@ -7,6 +7,10 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from flask_testbed.isolation.rollback.catalog import Catalog
+from flask_testbed.isolation.rollback.savepoints import RoundTrips
+from flask_testbed.isolation.statements import effects_of
+
 _SETTINGS = {"statement_timeout": "0", "role": "none"}
 
 
@@ -142,3 +146,31 @@ class Server:
     def roll_back_to(self, name: str) -> None:
         """Roll back to a savepoint of the application's."""
         self._roll_back_to(name)
+
+
+# How tests use it
+
+CATALOG = Catalog(writers=frozenset({"add_if_new"}), deferrable=True, deferred=("public.late",))
+
+READ = effects_of("SELECT 1")
+WRITE = effects_of("INSERT INTO t VALUES (1)")
+CALL = effects_of("SELECT add_if_new(1)")
+DECLARE = effects_of("DECLARE c CURSOR FOR SELECT 1")
+READ_ONLY = effects_of("SET TRANSACTION READ ONLY")
+SAVEPOINT = effects_of("SAVEPOINT mine")
+ROLL_BACK_TO = effects_of("ROLLBACK TO SAVEPOINT mine")
+
+
+def perform(server: Server, round_trips: RoundTrips) -> None:
+    """Send the commands of round trips to a server, and give them its answers."""
+    try:
+        commands = next(round_trips)
+        while True:
+            try:
+                answer = server.send(commands)
+            except ServerError as error:
+                commands = round_trips.throw(error)
+            else:
+                commands = round_trips.send(answer)
+    except StopIteration:
+        pass

@@ -13,6 +13,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from flask_testbed import Testbed, development_url
 
+from .paths import INSTANCE
 from .processes import Outcome
 
 
@@ -30,8 +31,11 @@ def add_tables(session: Any) -> None:
     )
 
 
-def toy_db() -> SQLAlchemy:
-    """A Flask-SQLAlchemy with two models, one of which refers to the other."""
+def toy_db(**options: Any) -> SQLAlchemy:
+    """A Flask-SQLAlchemy with two models.
+
+    :param options: those of its sessions.
+    """
 
     class ToyBase(DeclarativeBase):
         pass
@@ -45,7 +49,27 @@ def toy_db() -> SQLAlchemy:
         id: Mapped[int] = mapped_column(primary_key=True)
         title: Mapped[str]
 
-    return SQLAlchemy(model_class=ToyBase)
+    return SQLAlchemy(model_class=ToyBase, session_options=options)
+
+
+def adopted_app(database: str, db: SQLAlchemy) -> Flask:
+    """An application that the plugin adopts: its engines are redirected to a test database.
+
+    :param database: name of its own database, which is never created.
+    """
+    app = Flask("toy", instance_path=str(INSTANCE))
+    app.config["SQLALCHEMY_DATABASE_URI"] = development_url(INSTANCE, database)
+    db.init_app(app)
+    Testbed(app)
+    return app
+
+
+def run_command(app: Flask, *command: str) -> Outcome:
+    """Run a command of an application's, as ``flask`` would."""
+    result = app.test_cli_runner().invoke(args=list(command))
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return Outcome(result.exit_code, result.stdout, result.stderr)
 
 
 class Toys:
@@ -70,10 +94,7 @@ class Toys:
 
     def run(self, app: Flask, *command: str) -> Outcome:
         """Run a command of an application's, as ``flask`` would."""
-        result = app.test_cli_runner().invoke(args=list(command))
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return Outcome(result.exit_code, result.stdout, result.stderr)
+        return run_command(app, *command)
 
 
 def _driver(uri: str) -> str:

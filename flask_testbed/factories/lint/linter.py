@@ -22,7 +22,6 @@ from ...randomness import reseed
 from ...sandbox.sandbox import Sandbox
 from ..base import BaseFactory
 from ..registry import Factories, FactoriesState, trait_names
-from ..sessions import EXTENSION
 from .findings import Finding
 from .trials import FactoryCall, Sampled, Trials, trials
 
@@ -122,7 +121,7 @@ def lint(
     :raises TestbedError: the test database cannot be created.
     """
     begun = time.perf_counter()
-    state = _state(app)
+    state = FactoriesState.of(app)
     chosen = [state.factories[name] for name in names] or list(state.factories)
     _configure_models()
     show = progress or (lambda total: contextlib.nullcontext(lambda done: None))
@@ -141,16 +140,6 @@ def lint(
         random_seed=random_seed,
         seconds=time.perf_counter() - begun,
     )
-
-
-def _state(app: Flask) -> FactoriesState:
-    state: FactoriesState | None = app.extensions.get(EXTENSION)
-    if state is None:
-        raise FactoryError(
-            f"The application {app.name!r} has no factories:"
-            " call `factories.init_app(app, db)` for it."
-        )
-    return state
 
 
 def _configure_models() -> None:

@@ -27,11 +27,7 @@ from tests.support.bulk_toys import (
     VisitFactory,
     db,
     everything,
-    toy,
-    toy_app,
 )
-
-__all__ = ["toy", "toy_app"]
 
 pytestmark = pytest.mark.usefixtures("toy")
 

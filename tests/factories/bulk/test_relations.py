@@ -23,11 +23,7 @@ from tests.support.bulk_toys import (
     ShipFactory,
     db,
     everything,
-    toy,
-    toy_app,
 )
-
-__all__ = ["toy", "toy_app"]
 
 pytestmark = pytest.mark.usefixtures("toy")
 

@@ -35,12 +35,8 @@ from tests.support.bulk_toys import (
     SailorFactory,
     Ship,
     db,
-    toy,
-    toy_app,
 )
 from tests.support.paths import ROOT
-
-__all__ = ["toy", "toy_app"]
 
 AGO = Ago(timedelta(0), timedelta(days=9))
 

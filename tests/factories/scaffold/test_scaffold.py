@@ -13,7 +13,6 @@ from types import ModuleType
 import pytest
 from flask import Flask
 
-from flask_testbed import Testbed, development_url
 from flask_testbed.errors import FactoryError
 from flask_testbed.factories import Factories
 from flask_testbed.factories.lint import Fault, lint
@@ -21,9 +20,7 @@ from flask_testbed.factories.scaffold import find_models, scaffold
 from flask_testbed.randomness import frozen
 from tests.support import scaffold_models
 from tests.support.equivalence import ROWS, differences
-from tests.support.paths import INSTANCE
-from tests.support.projects import Project
-from tests.support.toys import Toys
+from tests.support.toys import adopted_app
 
 MODELS = "tests.support.scaffold_models"
 
@@ -57,10 +54,7 @@ def made(source: str, tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
 
 @pytest.fixture(scope="module")
 def toy_app(made: ModuleType) -> Flask:
-    app = Flask("toy", instance_path=str(INSTANCE))
-    app.config["SQLALCHEMY_DATABASE_URI"] = development_url(INSTANCE, "toy_scaffold")
-    scaffold_models.db.init_app(app)
-    Testbed(app)
+    app = adopted_app("toy_scaffold", scaffold_models.db)
     made.factories.init_app(app, scaffold_models.db)
     return app
 
@@ -183,15 +177,6 @@ def test_the_source_is_formatted_as_the_project_in_the_current_directory_wants_i
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
 
 
-@pytest.fixture
-def no_ruff(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    find_spec = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: find_spec(name) if name != "ruff" else None
-    )
-    monkeypatch.setenv("PATH", str(tmp_path))
-
-
 @pytest.mark.usefixtures("no_ruff")
 def test_without_ruff_the_source_works_and_says_how_to_format_it(
     source: str, models: list[type], tmp_path: Path
@@ -253,72 +238,3 @@ def test_existing_factories_are_used(
 def test_a_path_that_names_no_model_is_refused(path: str, message: str) -> None:
     with pytest.raises(FactoryError, match=message):
         find_models([path])
-
-
-# The command
-
-
-@pytest.fixture
-def app(toys: Toys) -> Flask:
-    return toys.app(None)
-
-
-def test_the_command_prints_the_source(toys: Toys, app: Flask) -> None:
-    outcome = toys.run(app, "factories", "scaffold", f"{MODELS}:Tenant")
-
-    assert outcome.status == 0, outcome.text
-    assert "class TenantFactory(BaseFactory[Tenant]):" in outcome.out
-
-
-@pytest.mark.usefixtures("no_ruff")
-def test_the_command_says_how_to_format_what_it_prints(toys: Toys, app: Flask) -> None:
-    outcome = toys.run(app, "factories", "scaffold", f"{MODELS}:Tenant")
-
-    assert outcome.out.startswith("# ruff is missing or failed.")
-    assert outcome.err.startswith("ruff is missing or failed. To format: ruff check")
-
-
-def test_the_command_writes_a_new_file_and_never_over_another(
-    toys: Toys, app: Flask, tmp_path: Path
-) -> None:
-    file = tmp_path / "factories.py"
-    command = ["factories", "scaffold", f"{MODELS}:Tenant", "--output", str(file)]
-
-    first = toys.run(app, *command)
-    written = file.read_text()
-    second = toys.run(app, *command)
-
-    assert first.status == 0, first.text
-    assert "class TenantFactory(" in written
-    second.assert_says("exists already and is not overwritten")
-    assert file.read_text() == written
-
-
-def test_a_missing_folder_is_named(toys: Toys, app: Flask, tmp_path: Path) -> None:
-    file = tmp_path / "nowhere" / "factories.py"
-
-    outcome = toys.run(app, "factories", "scaffold", f"{MODELS}:Tenant", "--output", str(file))
-
-    outcome.assert_says("cannot be written: No such file or directory")
-
-
-def test_a_project_that_has_models_alone_gets_factories_that_lint(project: Project) -> None:
-    made = project.run("-m", "flask", "--app", "toyapp", "factories", "scaffold", "models")
-    project.write(shop_factories=made.out)
-    project.write(
-        withfactories="""
-            from toyapp import create_app as bare
-            from models import db
-            from shop_factories import factories
-
-            def create_app():
-                app = bare()
-                factories.init_app(app, db)
-                return app
-        """
-    )
-
-    linted = project.run("-m", "flask", "--app", "withfactories", "factories", "lint")
-
-    assert linted.status == 0, made.text + linted.text
-    assert "1 factory, 0 traits, 1,000 samples each" in linted.out

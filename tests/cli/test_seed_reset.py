@@ -20,7 +20,7 @@ from tests.support.projects import Project
 from tests.support.servers import Stock
 from tests.support.toys import Toys
 
-#: `pg_dump -C` copies comments.
+#: A label as a dump carries it to another database: pg_dump -C copies comments.
 COPIED = str(Label.create(Kind.KEPT, "0" * 16).written_on("staging_test", 1))
 SECRETS = {"password": "query-secret", "sslpassword": "key-secret"}
 
@@ -46,7 +46,7 @@ def make_app(toys: Toys, url: str) -> Flask:
 
 
 def fill(stock: Stock, name: str, role: str = "boss", *, comment: str | None = None) -> None:
-    """Make a database with the application's schema, and a row that is of worth."""
+    """Make a database with the application's schema, and a row that must not be lost."""
     with stock.connect(role=role) as connection:
         connection.execute(f'CREATE DATABASE "{name}"')
         if comment is not None:
@@ -60,9 +60,17 @@ def rows(stock: Stock, name: str) -> list[Any]:
     return stock.rows("SELECT id FROM word", name)
 
 
-@pytest.mark.parametrize("name", ["staging_test", "staging_test_gw0", "shop"])
+@pytest.mark.parametrize(
+    ("name", "comment"),
+    [
+        ("staging_test", None),
+        ("staging_test", "flask-testbed: not a label"),
+        ("staging_test", COPIED),
+        ("staging_test_gw0", "another program's"),
+        ("shop", None),
+    ],
+)
 @pytest.mark.parametrize("how", ["own", "--database-url"])
-@pytest.mark.parametrize("comment", [None, "somebody else's", "flask-testbed: not a mark", COPIED])
 def test_a_name_is_no_leave_to_empty_a_database(
     stock: Stock, toys: Toys, name: str, how: str, comment: str | None
 ) -> None:
@@ -73,6 +81,7 @@ def test_a_name_is_no_leave_to_empty_a_database(
 
     refused.assert_says("there is no terminal", "add --yes", name)
     assert stock.password not in refused.text
+    assert seed(toys, stock, name, how, "--dry-run").status == 0
     assert rows(stock, name) == [1]
     assert seed(toys, stock, name, how, "--yes").status == 0
     assert rows(stock, name) == [7]
@@ -105,10 +114,10 @@ def test_a_database_that_the_engine_has_made_is_emptied_at_once(
     ("name", "owner", "kind"),
     [("theirs_test", "maker", "kept"), ("shop", "boss", "kept"), ("x_test", "boss", "development")],
 )
-def test_a_mark_counts_only_on_a_disposable_database_of_the_roles_own(
+def test_a_label_counts_only_on_a_disposable_database_of_the_roles_own(
     stock: Stock, toys: Toys, name: str, owner: str, kind: str
 ) -> None:
-    # Whoever may make databases can write one.
+    # Every role that may create databases can write one.
     fill(stock, name, owner)
     stock.label(name, kind)
 
@@ -166,12 +175,15 @@ def test_on_the_embedded_development_server_it_asks_too(project: Project) -> Non
     assert sure.status == 0, sure.text
 
 
-@pytest.mark.parametrize(("answer", "left"), [("y\n", [7]), ("n\n", [1]), ("", [1])])
+@pytest.mark.parametrize(
+    ("answer", "status", "left"), [("y\n", 0, [7]), ("n\n", 1, [1]), ("", 1, [1])]
+)
 def test_on_a_terminal_it_asks_and_shows_no_password(
     stock: Stock,
     toys: Toys,
     environment: pytest.MonkeyPatch,
     answer: str,
+    status: int,
     left: list[int],
 ) -> None:
     fill(stock, "staging_test")
@@ -181,20 +193,29 @@ def test_on_a_terminal_it_asks_and_shows_no_password(
 
     result: Result = app.test_cli_runner().invoke(args=["seed", "demo", "--reset"], input=answer)
 
-    assert "Empty the application's tables in " in result.output
+    assert result.exit_code == status
+    assert "Empty the application's tables in postgresql+psycopg://" in result.output
     assert "sslpassword=***" in result.output
     for secret in (stock.password, "key-secret"):
         assert secret not in result.output
     assert rows(stock, "staging_test") == left
 
 
-def test_a_database_that_is_down_is_named_without_its_passwords(stock: Stock, toys: Toys) -> None:
+@pytest.mark.parametrize(
+    ("port", "reason"), [(None, "password authentication failed"), (1, "Connection refused")]
+)
+@pytest.mark.parametrize("options", [[], ["--reset"]])
+def test_a_database_that_is_down_is_named_without_its_passwords(
+    stock: Stock, toys: Toys, port: int | None, reason: str, options: list[str]
+) -> None:
     url = make_url(stock.url("absent_test")).set(password=None, query=SECRETS)
-    text = url.render_as_string()
+    text = (url if port is None else url.set(port=port)).render_as_string()
 
-    outcome = toys.run(make_app(toys, text), "seed", "demo", "--reset")
+    outcome = toys.run(make_app(toys, text), "seed", "demo", *options)
 
-    outcome.assert_says("Nothing was written to")
+    outcome.assert_says("Error: Nothing was written to postgresql+psycopg://", reason)
+    assert outcome.out == ""
+    assert len(outcome.err.splitlines()) == 1
     for secret in SECRETS.values():
         assert secret not in outcome.text
 

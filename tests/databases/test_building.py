@@ -1,0 +1,105 @@
+"""A schema is built while the application is in the middle of something of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import flask_migrate
+import pytest
+import sqlalchemy as sa
+from flask import Flask
+from psycopg.types import TypeInfo
+from psycopg.types.hstore import register_hstore
+from sqlalchemy import event
+
+from flask_testbed import Testbed
+from flask_testbed.isolation.mode import Isolation, Mode
+from flask_testbed.sandbox.sandbox import Sandbox
+from tests.support.migrations import migrated
+from tests.support.servers import Stock
+from tests.support.toys import Toys, toy_db
+
+MODES: tuple[Mode, ...] = ("commit", "rollback")
+
+
+@contextmanager
+def sandbox(app: Flask, mode: Mode = "commit") -> Iterator[Sandbox]:
+    """A sandbox whose database is created when the application first connects."""
+    made = Sandbox.of(app)
+    made.begin(Isolation(mode))
+    try:
+        yield made
+    finally:
+        made.reset()
+        with app.app_context():
+            app.extensions["sqlalchemy"].session.remove()
+        made.close()
+        assert not made.leaks
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("scope", [threading.get_ident, None, lambda: "one for all"])
+def test_sessions_of_another_scope_than_the_context(
+    stock: Stock, toys: Toys, mode: Mode, scope: Any
+) -> None:
+    db = toy_db(scopefunc=scope)
+    app = toys.app(stock.url("built", "maker"), db)
+    table = db.metadata.tables["book"]
+
+    @Testbed(app, extensions=["citext"]).template_hook
+    def reference(session: Any) -> None:
+        session.execute(table.insert().values(title="reference"))
+
+    with sandbox(app, mode), app.app_context():
+        db.session.info["of"] = "the test"
+        db.session.execute(table.insert().values(title="flushed"))
+
+        other = toys.app(stock.url("built", "maker"), db)
+
+        assert other is not app
+        assert db.session.info == {"of": "the test"}
+        titles = db.session.scalars(sa.select(table.c.title).order_by(table.c.id)).all()
+        assert titles == ["reference", "flushed"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_extension_is_there_when_the_application_first_connects(
+    stock: Stock, toys: Toys, mode: Mode
+) -> None:
+    app = toys.app(stock.url("built"))
+    Testbed(app, extensions=["hstore"])
+    db = app.extensions["sqlalchemy"]
+
+    with sandbox(app, mode), app.app_context():
+
+        @event.listens_for(db.engine, "connect")
+        def learn(connection: Any, record: Any) -> None:
+            info = TypeInfo.fetch(connection, "hstore")
+            assert info is not None
+            register_hstore(info, connection)
+
+        with db.engine.connect() as connection:
+            assert connection.scalar(sa.text("SELECT 'a=>1'::hstore")) == {"a": "1"}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_template_is_built_inside_a_migration_of_the_application(
+    stock: Stock, toys: Toys, migrations: Path, mode: Mode
+) -> None:
+    app = migrated(toys, stock.url("built"), migrations)
+    (migrations / "versions" / "2_lamp.py").write_text(
+        "from alembic import op\nrevision, down_revision = '2', '1'\n"
+        "def upgrade():\n    op.execute('CREATE TABLE lamp ()')\n"
+        "def downgrade():\n    op.execute('DROP TABLE lamp')\n"
+    )
+
+    with sandbox(app, mode), app.app_context():
+        flask_migrate.upgrade()
+        flask_migrate.downgrade(revision="1")
+
+        tables = sa.inspect(app.extensions["sqlalchemy"].engine).get_table_names()
+        assert sorted(tables) == ["alembic_version", "shelf"]

@@ -1,0 +1,13 @@
+"""The toy application of these tests."""
+
+from __future__ import annotations
+
+import pytest
+from flask import Flask
+
+from tests.support.seed_toys import seed_app
+
+
+@pytest.fixture(scope="module")
+def toy_app() -> Flask:
+    return seed_app()
