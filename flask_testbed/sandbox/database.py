@@ -91,8 +91,11 @@ class ProcessDatabase:
         self._held.callback(self._template.release)
         self.name, is_there = self._claims.take(self._template.fingerprint)
         if is_there:
-            self.layers.forget()
-            self.restore()
+            try:
+                self.layers.forget()
+                self._reset([])
+            except NeedsClone:
+                self.replace(None)
             self.cluster.set_label(self.name, self._own_label())
             # A command may have created it, which has not compared its settings.
             persist(self.connection, accept_changes)
