@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
@@ -39,3 +40,6 @@ def notes(sandbox: Sandbox) -> list[str]:
 
 def connect(url: URL) -> psycopg.Connection[Any]:
     return psycopg.connect(**connect_parameters(url))
+
+
+MakeSandbox = Callable[..., Sandbox]

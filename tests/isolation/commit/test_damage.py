@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 import sqlalchemy as sa
 
@@ -11,9 +9,7 @@ from flask_testbed.errors import IsolationError
 from flask_testbed.isolation.mode import Isolation
 from flask_testbed.sandbox.names import Keeping
 from flask_testbed.sandbox.sandbox import Sandbox
-from tests.support.notes import add, db, notes
-
-MakeSandbox = Callable[..., Sandbox]
+from tests.support.notes import MakeSandbox, add, db, notes
 
 DROP = "DROP SCHEMA flask_testbed CASCADE"
 REFUSE = [

@@ -223,8 +223,8 @@ def test_what_goes_on_writing_after_its_test_is_named(sandbox: Sandbox, raw: boo
     thread.start()
     try:
         assert written.wait(PATIENCE)
-        who = "INSERT INTO note" if raw else "the thread 'the writer'"
-        with pytest.warns(TestbedWarning, match=f"test_guilty has ended.* {who}.*public.note"):
+        who = r"process \d+ of the user" if raw else "the thread 'the writer'"
+        with pytest.warns(TestbedWarning, match=rf"test_guilty has ended.* {who}.*public\.note"):
             sandbox.reset()
     finally:
         stop.set()
