@@ -27,6 +27,7 @@ from ..isolation.commit.reset import (
 from ..isolation.commit.row_copy import AnyConnection, copy_rows
 from ..isolation.rollback.connection import Rollback
 from ..postgres.connecting import Connection, address
+from ..postgres.in_use import end_pooled_sessions
 from ..postgres.labels import Kind, Label
 from .connections import Connections
 from .names import Claims, Keeping
@@ -166,6 +167,7 @@ class ProcessDatabase:
         :raises DatabaseError: a connection to the database is open.
         """
         self.disconnect()
+        end_pooled_sessions(self.cluster, self.name)
         name = self._claims.take_another()
         self.cluster.clone(self.name, name, self._label(Kind.RUN))
         return name
@@ -191,13 +193,12 @@ class ProcessDatabase:
         :raises TestbedError: it cannot be created.
         """
         name = self._claims.take_another()
-        with (
-            self.cluster.creating(
-                name, self._label(Kind.LEFT, title=title), self._template.name
-            ) as unfinished,
-            closing(self.cluster.connect(unfinished)) as target,
-        ):
-            copy_rows(source, target)
+        with self.cluster.creating(
+            name, self._label(Kind.LEFT, title=title), self._template.name
+        ) as unfinished:
+            with closing(self.cluster.connect(unfinished)) as target:
+                copy_rows(source, target)
+            end_pooled_sessions(self.cluster, unfinished)
         return self.cluster.url.set(database=name)
 
     def _clone(self, template: str) -> None:
