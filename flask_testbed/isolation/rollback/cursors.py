@@ -63,8 +63,11 @@ def refuse_unwatched(cursor: Any, _: Any) -> None:
 
     :raises IsolationError: the cursor was made by its class, and not by ``connection.cursor()``.
     """
-    announced = isinstance(cursor, _Watched | _WatchedServerCursor)
-    if not announced and isinstance(cursor.connection, BorrowingConnection):
+    connection = cursor.connection
+    if isinstance(cursor, _Watched | _WatchedServerCursor):
+        return
+    # In a block of transaction(), as for TypeInfo.fetch(), the transaction has begun as a writer.
+    if isinstance(connection, BorrowingConnection) and not connection.in_block:
         raise refusal(f"A {type(cursor).__name__} was made without connection.cursor().")
 
 
