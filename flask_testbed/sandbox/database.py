@@ -176,6 +176,7 @@ class ProcessDatabase:
         end = self.rollback.roll_back_all()
         if end is None:
             return False
+        self.connections.close_changed()
         self.horizons.add(end, test)
         return True
 

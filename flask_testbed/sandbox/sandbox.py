@@ -141,7 +141,7 @@ class Sandbox(Destination):
         """Watch a connection; in rollback mode, return one that shares the test's transaction."""
         database = self.database
         tracked.mode = self.isolation.mode
-        database.connections.add(tracked, parameters)
+        database.connections.add(tracked)
         if tracked.mode == "rollback":
             return database.rollback.connect(parameters)
         return None
