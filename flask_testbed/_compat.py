@@ -120,6 +120,42 @@ class BorrowingConnection(psycopg.Connection[Any]):
         yield from ()
 
 
+class UnwatchedConnection(psycopg.Connection[Any]):
+    """A connection of the testbed's own, which :func:`watch_connecting` does not watch."""
+
+
+def watch_connecting(change: Callable[[dict[str, Any]], None]) -> Callable[[], None]:
+    """Let a function change the parameters of each connection that psycopg makes. psycopg 3.3.
+
+    Psycopg has a method for that, which is private: `_get_connection_params`.
+
+    :returns: a function that ends this.
+    """
+    kinds: tuple[Any, ...] = (psycopg.Connection, psycopg.AsyncConnection)
+    originals = [vars(kind)["_get_connection_params"] for kind in kinds]
+
+    def changed(cls: Any, conninfo: str, **parameters: Any) -> dict[str, Any]:
+        found: dict[str, Any] = originals[0].__func__(cls, conninfo, **parameters)
+        if not issubclass(cls, UnwatchedConnection):
+            change(found)
+        return found
+
+    async def changed_async(cls: Any, conninfo: str, **parameters: Any) -> dict[str, Any]:
+        found: dict[str, Any] = await originals[1].__func__(cls, conninfo, **parameters)
+        change(found)
+        return found
+
+    methods: tuple[Any, ...] = (changed, changed_async)
+    for kind, method in zip(kinds, methods, strict=True):
+        kind._get_connection_params = classmethod(method)
+
+    def end() -> None:
+        for kind, original in zip(kinds, originals, strict=True):
+            kind._get_connection_params = original
+
+    return end
+
+
 def forget_prepared(connection: psycopg.Connection[Any]) -> None:
     """Forget what was prepared, as a rollback of psycopg's own does. psycopg 3.3."""
     connection._prepared.clear()

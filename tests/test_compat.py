@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import enum
 from collections.abc import Iterator
@@ -55,6 +56,25 @@ def test_the_parts_of_a_connection_that_borrows() -> None:
         _compat.forget_prepared(connection)
     finally:
         connection.close()
+
+
+def test_the_parameters_of_a_connection_can_be_changed() -> None:
+    def change(parameters: dict[str, Any]) -> None:
+        assert parameters["dbname"] == "x"
+        parameters.update(host="127.0.0.1", port=1, connect_timeout=1)
+
+    before = psycopg.Connection._get_connection_params
+    end = _compat.watch_connecting(change)
+    try:
+        with pytest.raises(psycopg.OperationalError, match="port 1 failed"):
+            psycopg.connect("dbname=x host=/nowhere")
+        with pytest.raises(psycopg.OperationalError, match="nowhere"):
+            _compat.UnwatchedConnection.connect("dbname=x host=/nowhere")
+        with pytest.raises(psycopg.OperationalError, match="port 1 failed"):
+            asyncio.run(psycopg.AsyncConnection.connect("dbname=x host=/nowhere"))
+    finally:
+        end()
+    assert psycopg.Connection._get_connection_params == before
 
 
 # pytest

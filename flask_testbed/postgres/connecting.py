@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 from sqlalchemy.engine import URL
 
+from .._compat import UnwatchedConnection
 from ..embedded.parameters import ignore_environment, is_embedded
 from ..errors import ServerError
 from .session import check_pooling, settle
@@ -77,7 +78,7 @@ def _closed_on_error(connection: Connection) -> Iterator[None]:
 
 
 def _connect(parameters: dict[str, Any]) -> Connection:
-    return psycopg.connect(autocommit=True, **parameters)
+    return UnwatchedConnection.connect(autocommit=True, **parameters)
 
 
 def _check_socket(connection: Connection, folder: str) -> None:

@@ -47,6 +47,15 @@ class Connections:
             self._changes.forget(tracked.connection)
 
     @property
+    def pids(self) -> list[int]:
+        """Process identifiers of the sessions that are open in commit mode."""
+        return [
+            tracked.connection.info.backend_pid
+            for tracked in self._tracked
+            if tracked.mode == "commit" and tracked.connection and not tracked.connection.closed
+        ]
+
+    @property
     def in_use(self) -> bool:
         """Whether a connection is checked out, on which something may be written at any time."""
         return any(

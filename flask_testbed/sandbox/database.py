@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 
+from psycopg.pq import TransactionStatus
 from sqlalchemy.engine import URL
 
 from ..application.databases import AppDatabase
@@ -18,6 +19,7 @@ from ..isolation.commit.layers import Layers
 from ..isolation.commit.leaks import Horizons, Leak, find_leaks
 from ..isolation.commit.reset import (
     NeedsClone,
+    accept_changes,
     bound_waits,
     persist,
     prepare,
@@ -29,6 +31,7 @@ from ..isolation.rollback.connection import Rollback
 from ..postgres.connecting import Connection, address
 from ..postgres.in_use import end_pooled_sessions
 from ..postgres.labels import Kind, Label
+from .background import Background
 from .connections import Connections
 from .names import Claims, Keeping
 
@@ -59,6 +62,7 @@ class ProcessDatabase:
         self.cluster = cluster_of(target)
         self.connections = Connections()
         """The connections of the application's engines in commit mode and in rollback mode."""
+        self.background = Background()
         self.rollback = Rollback(self._bound_waits)
         """The test transaction of rollback mode."""
         self.layers = Layers(self)
@@ -68,6 +72,7 @@ class ProcessDatabase:
         self._held = ExitStack()
         self._held.callback(self.cluster.close)
         self._resetter: Connection | None = None
+        self._sessions: list[int] = []
         self._bounded = False
         try:
             self._open(app_database)
@@ -87,9 +92,11 @@ class ProcessDatabase:
         self._held.callback(self._template.release)
         self.name, is_there = self._claims.take(self._template.fingerprint)
         if is_there:
-            self.cluster.set_label(self.name, self._own_label())
             self.layers.forget()
             self.restore()
+            self.cluster.set_label(self.name, self._own_label())
+            # A command may have created it, which has not compared its settings.
+            persist(self.connection, accept_changes)
         else:
             self._clone(self._template.name)
 
@@ -104,15 +111,25 @@ class ProcessDatabase:
     # Resets
 
     def connection(self) -> Connection:
-        """Connection for resets, in autocommit mode; a new one if the last one was ended."""
-        if self._resetter is None or self._resetter.closed:
+        """Connection for resets, in autocommit mode; a new one if the last one is of no use.
+
+        It is in a transaction if a signal has interrupted the last reset.
+        """
+        if self._resetter is not None and (
+            self._resetter.closed
+            or self._resetter.info.transaction_status != TransactionStatus.IDLE
+        ):
+            self._resetter.close()
+            self._resetter = None
+        if self._resetter is None:
             self._resetter = persist(lambda: self.cluster.connect(self.name), prepare)
         return self._resetter
 
     def reset(self) -> list[str]:
         """Restore what the layers say; returns and raises as :func:`.commit.reset.reset`."""
         ended: list[str] = []
-        return persist(self.connection, lambda connection: reset(connection, ended))
+        self._reset(ended)
+        return ended
 
     def restore(self) -> list[str]:
         """Reset the database, or replace it by a new clone where only that is as it was.
@@ -121,12 +138,26 @@ class ProcessDatabase:
         :raises IsolationError: neither can be done.
         """
         self.connections.close_changed()
+        ended: list[str] = []
         try:
-            return self.reset()
+            self._reset(ended)
         except NeedsClone as reason:
+            self._sessions = []
             logger.debug("%r is replaced by a clone: %s", self, reason)
             self.layers.replace()
-            return []
+        return ended
+
+    def _reset(self, ended: list[str]) -> None:
+        self._sessions = persist(self.connection, lambda connection: reset(connection, ended))
+
+    def find_writer(self) -> str | None:
+        """Return what goes on writing although the database has been reset, or None."""
+        return persist(
+            self.connection,
+            lambda connection: self.background.find_writer(
+                connection, self._sessions, self.connections
+            ),
+        )
 
     def reset_sequences(self) -> None:
         """Reset the sequences, which a rollback does not."""
@@ -149,8 +180,7 @@ class ProcessDatabase:
 
         The test may itself be waiting for such a process.
         """
-        bound_waits(self.connection(), OTHERS_PATIENCE)
-        self._bounded = True
+        self._bounded = bound_waits(self.connection(), OTHERS_PATIENCE)
 
     def find_leaks(self) -> Sequence[Leak]:
         """What is in the database that a reset should have removed, or is missing."""
@@ -202,6 +232,7 @@ class ProcessDatabase:
 
     def _clone(self, template: str) -> None:
         self.cluster.clone(template, self.name, self._own_label())
+        persist(self.connection, accept_changes)
 
     def _own_label(self) -> Label:
         return self._label(Kind.KEPT if self.keeping.reuse else Kind.RUN)

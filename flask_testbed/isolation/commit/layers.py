@@ -17,7 +17,7 @@ import psycopg
 from ...errors import DatabaseError, IsolationError
 from ...postgres.connecting import Connection, reason
 from .layer_copy import SavedLayers
-from .reset import persist
+from .reset import NeedsClone, persist
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,13 @@ class Place(Protocol):
         """Replace the database with a clone; ``None``: of the template it was first cloned from."""
 
     def reset(self) -> object:
-        """Reset the database to its layers."""
+        """Reset the database to its layers.
+
+        :raises NeedsClone: only a clone is as it was.
+        """
+
+    def restore(self) -> object:
+        """Reset the database to its layers, or call :meth:`Layers.replace`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +126,7 @@ class Layers:
                 self._pop_schema(layer, above)
             else:
                 self._pop_rows(layer, above)
-        self._place.reset()
+        self._place.restore()
 
     def _pop_rows(self, layer: Layer, above: list[Layer]) -> None:
         self._ask("SELECT flask_testbed.pop_layer(%s)", layer.number)
@@ -140,20 +146,38 @@ class Layers:
             raise _out_of_order(layer, above[-1], "has changed the schema")
 
     def replace(self) -> None:
-        """Replace the database with a clone that has the same layers."""
+        """Replace the database with a clone that has the same layers.
+
+        :raises IsolationError: the rows of the layers cannot be copied into it.
+        """
         templates = [layer.template for layer in self._layers if layer.template is not None]
-        numbers = [layer.number for layer in self._layers]
         with ExitStack() as files:
-            saved = None
-            if numbers:
-                saved = persist(
-                    self._place.connection,
-                    lambda connection: SavedLayers(connection, numbers, files),
-                )
+            saved = self._save(files) if self._layers else None
             self._place.replace(templates[-1] if templates else None)
-            if saved is not None:
+            if saved is None:
+                return
+            try:
                 persist(self._place.connection, saved.restore)
                 self._place.reset()
+            except (NeedsClone, psycopg.Error) as error:
+                raise self._lost(error) from error
+
+    def _save(self, files: ExitStack) -> SavedLayers:
+        numbers = [layer.number for layer in self._layers]
+        try:
+            return persist(
+                self._place.connection, lambda connection: SavedLayers(connection, numbers, files)
+            )
+        except psycopg.Error as error:
+            raise self._lost(error) from error
+
+    def _lost(self, error: Exception) -> IsolationError:
+        owners = ", ".join(dict.fromkeys(layer.name for layer in self._layers))
+        return IsolationError(
+            "The test's database must be replaced by a new clone, and the rows that these keep for"
+            f" later tests cannot be copied into it: {owners}. The reason is: {reason(error)}. Let"
+            " no test drop or change the schema flask_testbed."
+        )
 
     def forget(self) -> None:
         """Remove the layers that are in the database since an earlier run was killed."""

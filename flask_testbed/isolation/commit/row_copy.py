@@ -23,7 +23,7 @@ AnyConnection = psycopg.Connection[Any]
 _TABLES = """
 SELECT t.name, c.columns
 FROM flask_testbed.user_table t CROSS JOIN flask_testbed.column_lists(t.oid) c
-WHERE c.columns IS NOT NULL ORDER BY t.name
+ORDER BY t.name
 """
 _SEQUENCES = """
 SELECT format('%I.%I', n.nspname, c.relname), pg_sequence_last_value(s.seqrelid)
@@ -34,25 +34,30 @@ WHERE c.relpersistence <> 't' AND pg_sequence_last_value(s.seqrelid) IS NOT NULL
 
 # The rows stay in the encoding of the databases, whatever the sessions use.
 _READ = "COPY (SELECT {columns} FROM ONLY {name}) TO STDOUT (ENCODING {encoding})"
-_WRITE = "COPY {name} ({columns}) FROM STDIN (ENCODING {encoding})"
+_WRITE = "COPY {target} FROM STDIN (ENCODING {encoding})"
 
 
 @dataclass(frozen=True)
 class Table:
     """A table, or a copy of one, and the columns of it that are copied.
 
-    Both are as the server has quoted them.
+    Both are as the server has quoted them. A table without columns has rows as well.
     """
 
     name: str
     columns: str
 
+    @property
+    def target(self) -> str:
+        """The table and its columns, as the target of a COPY or an INSERT."""
+        return f"{self.name} ({self.columns})" if self.columns else self.name
+
     def sql(self, text: LiteralString, **parts: str) -> sql.Composed:
         """Return a statement about the table.
 
-        :param text: with ``{name}``, ``{columns}`` and the names of other parts.
+        :param text: with ``{name}``, ``{columns}``, ``{target}`` and the names of other parts.
         """
-        parts |= {"name": self.name, "columns": self.columns}
+        parts |= {"name": self.name, "columns": self.columns, "target": self.target}
         return sql.SQL(text).format(**{key: sql.SQL(part) for key, part in parts.items()})
 
     @contextmanager
@@ -128,7 +133,7 @@ def _replace(target: AnyConnection, staged: dict[Table, str]) -> None:
         target,
         [
             table.sql(
-                "INSERT INTO {name} ({columns}) OVERRIDING SYSTEM VALUE SELECT * FROM {staged}",
+                "INSERT INTO {target} OVERRIDING SYSTEM VALUE SELECT * FROM {staged}",
                 staged=name,
             )
             for table, name in staged.items()

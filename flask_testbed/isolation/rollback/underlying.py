@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 from psycopg import errors, pq
 
-from ..._compat import forget_prepared
+from ..._compat import UnwatchedConnection, forget_prepared
 from ...postgres.session import disable_timeouts
 
 _IN_ERROR = pq.TransactionStatus.INERROR
@@ -20,7 +20,9 @@ class Underlying:
     error: type[Exception] = psycopg.Error
 
     def __init__(self, parameters: dict[str, Any]) -> None:
-        self.connection: psycopg.Connection[Any] = psycopg.connect(**parameters, autocommit=True)
+        self.connection: psycopg.Connection[Any] = UnwatchedConnection.connect(
+            **parameters, autocommit=True
+        )
         disable_timeouts(self.connection)
 
     @property

@@ -13,6 +13,7 @@ from psycopg import sql
 from sqlalchemy.engine import URL, Engine
 from sqlalchemy.pool import QueuePool
 
+from flask_testbed._compat import UnwatchedConnection
 from flask_testbed.postgres.connecting import connect_parameters
 
 _CATALOGS = Path(__file__).with_name("contents.sql").read_text()
@@ -67,7 +68,7 @@ class Observer:
         for _ in range(2):
             if self._connection is None or self._connection.closed:
                 parameters = connect_parameters(self._find_url())
-                self._connection = psycopg.connect(autocommit=True, **parameters)
+                self._connection = UnwatchedConnection.connect(autocommit=True, **parameters)
             with suppress(psycopg.OperationalError):  # the database was cloned anew
                 cursor = self._connection.execute(query, values or None)
                 while cursor.nextset():
