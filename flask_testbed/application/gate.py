@@ -31,6 +31,7 @@ from sqlalchemy.pool import Pool
 from ..errors import IsolationError, SettingsError
 from ..postgres.addresses import is_same_place
 from ..postgres.connecting import connect_parameters, reason
+from .reflection import hide_schema
 from .routes import Route, TrackedConnection
 
 if TYPE_CHECKING:
@@ -131,6 +132,8 @@ class Gate:
         if route is None:
             return None
         tracked = record.info[KEY] = TrackedConnection(route, is_unmanaged=own is not None)
+        if route.is_redirected:
+            hide_schema(dialect)
         connection = route.connect(tracked, parameters, own or route.own)
         if tracked.user is not None:
             self._users[dialect] = tracked.user.name

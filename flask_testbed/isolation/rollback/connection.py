@@ -16,9 +16,9 @@ from typing import Any, NoReturn
 import psycopg
 from psycopg import errors, sql
 
-from ..._compat import BorrowingConnection
+from ..._compat import BorrowingConnection, listen_to_statements
 from ..statements import Effects, effects_of
-from .cursors import watched
+from .cursors import refuse_unwatched, watched
 from .local_settings import names_in
 from .refusal import refusal, refuse_statement
 from .savepoints import ApplicationTransaction, TransactionAborted
@@ -50,6 +50,7 @@ class Rollback:
     """
 
     def __init__(self, connected: Callable[[], None]) -> None:
+        listen_to_statements(refuse_unwatched)
         self._connected = connected
         self._parameters: dict[str, Any] = {}
         self._transaction = TestTransaction(self._connect)

@@ -48,6 +48,18 @@ _SESSION = {
     "role": "SELECT current_user WHERE current_user <> session_user",
 }
 
+#: Attributes of a new connection of psycopg's, as SQLAlchemy makes it.
+_AS_NEW = {
+    "autocommit": False,
+    "isolation_level": None,
+    "read_only": None,
+    "deferrable": None,
+    "row_factory": psycopg.rows.tuple_row,
+    "cursor_factory": psycopg.Cursor,
+    "server_cursor_factory": psycopg.ServerCursor,
+    "prepare_threshold": 5,
+}
+
 
 class Observer:
     """Looks at a database from outside, on a connection of its own.
@@ -116,6 +128,11 @@ def remembered(engine: Engine) -> dict[str, Any]:
             for name, query in _SESSION.items():
                 if rows := connection.exec_driver_sql(query).all():
                     found.setdefault(name, []).extend(map(tuple, rows))
+            raw: Any = connection.connection.driver_connection
+            if changed := [name for name, value in _AS_NEW.items() if getattr(raw, name) != value]:
+                found.setdefault("attributes", []).extend(changed)
+            if raw.adapters.types.get("of_a_test") is not None:
+                found.setdefault("types", []).append("of_a_test")
     return found
 
 
