@@ -42,7 +42,8 @@ KEY = "flask_testbed"
 class RedirectedDatabase(Protocol):
     """What the gate asks of a database of an application (:class:`.databases.AppDatabase`)."""
 
-    own_url: URL
+    own_urls: list[URL]
+    """Its URLs as it was configured, the present one first."""
 
     @property
     def route(self) -> Route:
@@ -196,13 +197,18 @@ class Gate:
             return None, None
         # psycopg 2 and 3 say dbname, others database.
         place = {"dbname": parameters.get("database"), **parameters}
-        for database in list(self._databases):
-            if database.is_alive and database.route.is_redirected:
-                for url in (database.own_url, database.configured):
-                    if is_same_place(place, connect_parameters(url)):
-                        _check_driver(dialect)
-                        return database.route, url
+        redirected = self._redirected()
+        urls = [(one, url) for one in redirected for url in (one.own_urls[0], one.configured)]
+        # Another application may have now what this one had before.
+        urls += [(one, url) for one in redirected for url in one.own_urls[1:]]
+        for database, url in urls:
+            if is_same_place(place, connect_parameters(url)):
+                _check_driver(dialect)
+                return database.route, url
         return None, None
+
+    def _redirected(self) -> list[RedirectedDatabase]:
+        return [one for one in list(self._databases) if one.is_alive and one.route.is_redirected]
 
     def _misled(self, tracked: TrackedConnection) -> str:
         """The message for a connection that leads where it was not meant to lead; else empty.
@@ -215,8 +221,7 @@ class Gate:
             return ""
         if tracked.place is not None:
             return "" if _is_same(place, tracked.place) else _misled_message(place)
-        redirected = (one for one in list(self._databases) if one.is_alive)
-        owns = [one.own_url for one in redirected if one.route.is_redirected]
+        owns = [url for one in self._redirected() for url in one.own_urls]
         misled = any(is_same_place(place, connect_parameters(own)) for own in owns)
         return _misled_message(place) if misled else ""
 
