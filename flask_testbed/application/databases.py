@@ -38,9 +38,10 @@ class AppDatabase:
         self.bind = bind
         self.routes: dict[str | None, Route] = {}
         """The routes that lead to this database, by bind key."""
+        self.shown: set[URL] = set()
+        """Every URL that the application was told of."""
         self._former: list[Route] = []
         """The routes of engines that were replaced, which lead where the present ones lead."""
-        self._shown: URL | None = None
 
     def __repr__(self) -> str:
         app = self._app()
@@ -86,11 +87,15 @@ class AppDatabase:
             route.engine.dispose()
 
     def show(self, url: URL) -> None:
-        """Make the engines and the configuration say that the database is at a URL."""
-        self._shown = url
+        """Make the engines and the configuration say that the database is at a URL.
+
+        Whatever is made of it later leads to the database, wherever that is then.
+        """
         for route in self._all_routes:
-            route.engine.url = url
-        self.configure(url)
+            route.show(url)
+        for key, route in self.routes.items():
+            self._configure(key, route.engine.url)
+        self.shown.add(url)
 
     def dispose(self) -> None:
         """Close the pooled connections of the engines that lead here."""
@@ -102,8 +107,8 @@ class AppDatabase:
         return [*self.routes.values(), *self._former]
 
     def shows(self, url: URL) -> bool:
-        """Return whether a URL is the one that :meth:`show` has shown."""
-        return self._shown is not None and is_same_database(url, self._shown)
+        """Return whether a URL is one that :meth:`show` has shown."""
+        return any(is_same_database(url, one) for one in self.shown)
 
     def replace_engines(self, db: SQLAlchemy, own_url: URL) -> None:
         """Forget the routes, to which others are added for the engines of today.
@@ -126,14 +131,17 @@ class AppDatabase:
 
     def configure(self, url: URL) -> None:
         """Set the URL of the database in the application's configuration."""
+        self._configure(self.bind, url)
+
+    def _configure(self, key: str | None, url: URL) -> None:
         app = self.app
         text = url.render_as_string(hide_password=False)
-        if self.bind is None:
+        if key is None:
             app.config["SQLALCHEMY_DATABASE_URI"] = text
             return
-        given = app.config["SQLALCHEMY_BINDS"][self.bind]
+        given = app.config["SQLALCHEMY_BINDS"][key]
         said = {**given, "url": text} if isinstance(given, dict) else text
-        app.config["SQLALCHEMY_BINDS"] = {**app.config["SQLALCHEMY_BINDS"], self.bind: said}
+        app.config["SQLALCHEMY_BINDS"] = {**app.config["SQLALCHEMY_BINDS"], key: said}
 
 
 def database_of(app: Flask) -> AppDatabase:
@@ -183,10 +191,11 @@ def _find(app: Flask, known: list[AppDatabase]) -> list[AppDatabase]:
     db: SQLAlchemy = app.extensions["sqlalchemy"]
     databases: list[AppDatabase] = []
     for key in sorted(engines, key=lambda key: key or ""):
-        route = Route(engines[key])
+        url = engines[key].url
         # What the testbed itself has configured is not the application's own.
-        own = next((one.own_url for one in known if one.shows(route.own)), route.own)
+        own = next((one.own_url for one in known if one.shows(url)), url)
         database = next((one for one in databases if is_same_database(own, one.own_url)), None)
+        route = Route(engines[key], database.route.own if database is not None else None)
         if database is None:
             database = next((one for one in known if one.bind == key), None)
             if database is None:

@@ -105,7 +105,7 @@ class Locks:
             return False
         finally:
             if not connection.closed:
-                self._server.execute("RESET lock_timeout")
+                self._server.execute("SET lock_timeout = 0")
         return True
 
     def _holder(self, name: str) -> str:

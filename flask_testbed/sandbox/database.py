@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 
+from psycopg.pq import TransactionStatus
 from sqlalchemy.engine import URL
 
 from ..application.databases import AppDatabase
@@ -15,9 +16,10 @@ from ..application.target import Target
 from ..databases.servers import cluster_of
 from ..databases.template import Template
 from ..isolation.commit.layers import Layers
-from ..isolation.commit.leaks import Horizons, Leak, find_leaks
+from ..isolation.commit.leaks import Change, Horizons, Leak, find_leaks, find_shared
 from ..isolation.commit.reset import (
     NeedsClone,
+    accept_changes,
     bound_waits,
     persist,
     prepare,
@@ -27,7 +29,9 @@ from ..isolation.commit.reset import (
 from ..isolation.commit.row_copy import AnyConnection, copy_rows
 from ..isolation.rollback.connection import Rollback
 from ..postgres.connecting import Connection, address
+from ..postgres.in_use import end_pooled_sessions
 from ..postgres.labels import Kind, Label
+from .background import Background
 from .connections import Connections
 from .names import Claims, Keeping
 
@@ -58,6 +62,7 @@ class ProcessDatabase:
         self.cluster = cluster_of(target)
         self.connections = Connections()
         """The connections of the application's engines in commit mode and in rollback mode."""
+        self.background = Background()
         self.rollback = Rollback(self._bound_waits)
         """The test transaction of rollback mode."""
         self.layers = Layers(self)
@@ -67,6 +72,7 @@ class ProcessDatabase:
         self._held = ExitStack()
         self._held.callback(self.cluster.close)
         self._resetter: Connection | None = None
+        self._sessions: list[int] = []
         self._bounded = False
         try:
             self._open(app_database)
@@ -86,11 +92,17 @@ class ProcessDatabase:
         self._held.callback(self._template.release)
         self.name, is_there = self._claims.take(self._template.fingerprint)
         if is_there:
+            try:
+                self.layers.forget()
+                self._reset([])
+            except NeedsClone:
+                self.replace(None)
             self.cluster.set_label(self.name, self._own_label())
-            self.layers.forget()
-            self.restore()
+            # A command may have created it, which has not compared its settings.
+            persist(self.connection, accept_changes)
         else:
             self._clone(self._template.name)
+        self._shared = persist(self.connection, find_shared)
 
     def __repr__(self) -> str:
         return f"<ProcessDatabase {self.name!r} on {address(self.cluster.url)}>"
@@ -103,15 +115,25 @@ class ProcessDatabase:
     # Resets
 
     def connection(self) -> Connection:
-        """Connection for resets, in autocommit mode; a new one if the last one was ended."""
-        if self._resetter is None or self._resetter.closed:
+        """Connection for resets, in autocommit mode; a new one if the last one is of no use.
+
+        It is in a transaction if a signal has interrupted the last reset.
+        """
+        if self._resetter is not None and (
+            self._resetter.closed
+            or self._resetter.info.transaction_status != TransactionStatus.IDLE
+        ):
+            self._resetter.close()
+            self._resetter = None
+        if self._resetter is None:
             self._resetter = persist(lambda: self.cluster.connect(self.name), prepare)
         return self._resetter
 
     def reset(self) -> list[str]:
         """Restore what the layers say; returns and raises as :func:`.commit.reset.reset`."""
         ended: list[str] = []
-        return persist(self.connection, lambda connection: reset(connection, ended))
+        self._reset(ended)
+        return ended
 
     def restore(self) -> list[str]:
         """Reset the database, or replace it by a new clone where only that is as it was.
@@ -120,12 +142,26 @@ class ProcessDatabase:
         :raises IsolationError: neither can be done.
         """
         self.connections.close_changed()
+        ended: list[str] = []
         try:
-            return self.reset()
+            self._reset(ended)
         except NeedsClone as reason:
+            self._sessions = []
             logger.debug("%r is replaced by a clone: %s", self, reason)
             self.layers.replace()
-            return []
+        return ended
+
+    def _reset(self, ended: list[str]) -> None:
+        self._sessions = persist(self.connection, lambda connection: reset(connection, ended))
+
+    def find_writer(self) -> str | None:
+        """Return what goes on writing although the database has been reset, or None."""
+        return persist(
+            self.connection,
+            lambda connection: self.background.find_writer(
+                connection, self._sessions, self.connections
+            ),
+        )
 
     def reset_sequences(self) -> None:
         """Reset the sequences, which a rollback does not."""
@@ -140,6 +176,7 @@ class ProcessDatabase:
         end = self.rollback.roll_back_all()
         if end is None:
             return False
+        self.connections.close_changed()
         self.horizons.add(end, test)
         return True
 
@@ -148,12 +185,15 @@ class ProcessDatabase:
 
         The test may itself be waiting for such a process.
         """
-        bound_waits(self.connection(), OTHERS_PATIENCE)
-        self._bounded = True
+        self._bounded = bound_waits(self.connection(), OTHERS_PATIENCE)
 
-    def find_leaks(self) -> Sequence[Leak]:
+    def find_leaks(self) -> Sequence[Leak | Change]:
         """What is in the database that a reset should have removed, or is missing."""
         return find_leaks(self.connection(), self.horizons)
+
+    def find_shared(self) -> Sequence[str]:
+        """What the server has since the database was created, and other databases share."""
+        return sorted(what for what, _ in persist(self.connection, find_shared) - self._shared)
 
     # Copies and clones
 
@@ -165,6 +205,7 @@ class ProcessDatabase:
         :raises DatabaseError: a connection to the database is open.
         """
         self.disconnect()
+        end_pooled_sessions(self.cluster, self.name)
         name = self._claims.take_another()
         self.cluster.clone(self.name, name, self._label(Kind.RUN))
         return name
@@ -190,17 +231,17 @@ class ProcessDatabase:
         :raises TestbedError: it cannot be created.
         """
         name = self._claims.take_another()
-        with (
-            self.cluster.creating(
-                name, self._label(Kind.LEFT, title=title), self._template.name
-            ) as unfinished,
-            closing(self.cluster.connect(unfinished)) as target,
-        ):
-            copy_rows(source, target)
+        with self.cluster.creating(
+            name, self._label(Kind.LEFT, title=title), self._template.name
+        ) as unfinished:
+            with closing(self.cluster.connect(unfinished)) as target:
+                copy_rows(source, target)
+            end_pooled_sessions(self.cluster, unfinished)
         return self.cluster.url.set(database=name)
 
     def _clone(self, template: str) -> None:
         self.cluster.clone(template, self.name, self._own_label())
+        persist(self.connection, accept_changes)
 
     def _own_label(self) -> Label:
         return self._label(Kind.KEPT if self.keeping.reuse else Kind.RUN)

@@ -21,10 +21,10 @@ from ..application.schema import Schema
 from ..application.target import Target, target_of
 from ..databases.servers import cluster_of
 from ..errors import ServerError, TestbedError, TestbedWarning
-from ..isolation.commit.leaks import Leak
+from ..isolation.commit.leaks import Change, Leak
 from ..isolation.mode import Isolation
 from .database import ProcessDatabase
-from .names import Keeping
+from .names import Keeping, name_of
 from .shelf import Shelf
 
 
@@ -57,8 +57,10 @@ class Sandbox(Destination):
         """How what is done from now on is undone."""
         self.used = False
         """Whether something may have been committed since the last reset."""
-        self.leaks: Sequence[Leak] = ()
+        self.leaks: Sequence[Leak | Change] = ()
         """What was not as at the start when the sandbox was closed."""
+        self.shared: Sequence[str] = ()
+        """What the server has since then, and no reset undoes: roles, for example."""
         # An AppDatabase refers to its application weakly, and this one is needed to build a schema.
         self._app = app_database.app
         self._worker = worker
@@ -113,10 +115,15 @@ class Sandbox(Destination):
         app_database.redirect(self, to_test=True)
         self._redirected.add(app_database)
         # The engine and the configuration must not show the application's own database.
-        name = self.name or self.target.name
+        name = self.name or name_of(self.target.name, self._worker)
         app_database.show(cluster_of(self.target).url.set(database=name))
 
     # As a destination of routes
+
+    @property
+    def current_url(self) -> URL | None:
+        """URL of the test database, or None before it has been created."""
+        return self._database.url if self._database is not None else None
 
     def url(self) -> URL:
         """URL of the test database, which is created if need be.
@@ -134,10 +141,14 @@ class Sandbox(Destination):
         """Watch a connection; in rollback mode, return one that shares the test's transaction."""
         database = self.database
         tracked.mode = self.isolation.mode
-        database.connections.add(tracked, parameters)
+        database.connections.add(tracked)
         if tracked.mode == "rollback":
             return database.rollback.connect(parameters)
         return None
+
+    def connected_directly(self) -> None:
+        """Note that the test may write on a connection of its own, which no transaction undoes."""
+        self.used = True
 
     def checked_out(self, tracked: TrackedConnection) -> None:
         """Note that the test has a connection, whichever pool has given it.
@@ -153,6 +164,7 @@ class Sandbox(Destination):
             self._reset_sequences()
         if commits:
             self.used = True
+            self._database.background.note_thread()
 
     # The end of a test
 
@@ -190,13 +202,21 @@ class Sandbox(Destination):
         if not self.used or self._database is None:
             return
         ended = self._database.restore()
+        writer = self._database.find_writer()
+        if writer is not None:
+            ended += self._database.restore()
         self._note_reset()
         for session in ended:
-            warnings.warn(
+            _warn(
                 f"A transaction was left open, and has been ended: {session}. Close what the"
-                " test opens, and join its threads.",
-                TestbedWarning,
-                stacklevel=2,
+                " test opens, and join its threads."
+            )
+        if writer is not None:
+            self.used = True
+            _warn(
+                f"{self.isolation.test or 'A test'} has ended, and something that it started goes"
+                f" on writing to the database: {writer}. Later tests see these rows. Join the"
+                " test's threads, and end its processes."
             )
 
     def _note_reset(self) -> None:
@@ -221,8 +241,9 @@ class Sandbox(Destination):
         """Drop an owner's layers. Everything else is restored as the other layers say."""
         with self._lock:
             if self.has_layer(owner) and self._pid == os.getpid():
-                self._reset_rows()
-                self.database.layers.pop(owner)
+                with ExitStack() as last:
+                    last.callback(self.database.layers.pop, owner)
+                    self._reset_rows()
 
     def has_layer(self, owner: object) -> bool:
         """Whether an owner has written what later tests see."""
@@ -265,6 +286,7 @@ class Sandbox(Destination):
         with suppress(ServerError, psycopg.Error):
             if self._database is not None:
                 self.leaks = self._database.find_leaks()
+                self.shared = self._database.find_shared()
 
     # For other sandboxes
 
@@ -286,3 +308,7 @@ class Sandbox(Destination):
             database, self._database = self.database, None
             database.disconnect()
             return database
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, TestbedWarning, stacklevel=3)

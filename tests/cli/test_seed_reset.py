@@ -1,4 +1,4 @@
-"""``flask seed --reset`` on an external server asks, unless the engine has made the database."""
+"""``flask seed --reset`` on an external server asks, unless the testbed created the database."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def rows(stock: Stock, name: str) -> list[Any]:
     ],
 )
 @pytest.mark.parametrize("how", ["own", "--database-url"])
-def test_a_name_is_no_leave_to_empty_a_database(
+def test_a_name_alone_does_not_allow_emptying_a_database(
     stock: Stock, toys: Toys, name: str, how: str, comment: str | None
 ) -> None:
     comment = comment and comment.replace("'", "''")

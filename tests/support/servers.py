@@ -22,6 +22,7 @@ import psycopg
 from psycopg import sql
 from sqlalchemy.engine import URL
 
+from flask_testbed._compat import UnwatchedConnection
 from flask_testbed.embedded import folders, programs
 from flask_testbed.postgres.labels import Kind, Label
 
@@ -103,7 +104,8 @@ class Stock:
 
     def connect(self, database: str = "postgres", role: str = "boss") -> psycopg.Connection[Any]:
         """Connect, in autocommit mode."""
-        return psycopg.connect(self.url(database, role), autocommit=True)
+        # The plugin, which runs these tests, redirects connections of psycopg's own.
+        return UnwatchedConnection.connect(self.url(database, role), autocommit=True)
 
     def rows(self, statement: str, database: str = "postgres", *values: Any) -> list[Any]:
         """The first column of what a statement gives."""
@@ -226,7 +228,7 @@ def _start_stock(home: Path) -> tuple[subprocess.Popen[bytes], Stock]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [binaries / "postgres", "-D", data, "-p", port, "-c", "listen_addresses=127.0.0.1"]
-    command += ["-c", f"unix_socket_directories={data}"]
+    command += ["-c", f"unix_socket_directories={data}", "-c", "max_prepared_transactions=4"]
     config = {
         "home": str(home),
         "log": str(home / "log"),

@@ -10,12 +10,14 @@ from ...postgres.connecting import Connection
 from .row_copy import Table
 
 _COPIES = """
-SELECT l.layer, l.oid, l.name, l.copy,
-    string_agg(quote_ident(attname), ', ' ORDER BY attnum),
-    string_agg(format('%%I %%s', attname, format_type(atttypid, atttypmod)), ', ' ORDER BY attnum)
-FROM flask_testbed.layer_table l JOIN pg_attribute ON attrelid = l.copy::regclass
--- The first two are the place and the writer of a row, which mean nothing elsewhere.
-WHERE l.layer = ANY (%s) AND attnum > 2
+SELECT l.layer, l.oid, l.name, l.copy, l.is_whole,
+    coalesce(string_agg(quote_ident(attname), ', ' ORDER BY attnum), ''),
+    coalesce(string_agg(format('%%I %%s', attname, format_type(atttypid, atttypmod)), ', '
+                        ORDER BY attnum), '')
+FROM flask_testbed.layer_table l LEFT JOIN pg_attribute
+    -- The first two are the place and the writer of a row, which mean nothing elsewhere.
+    ON attrelid = l.copy::regclass AND attnum > CASE WHEN is_whole THEN 0 ELSE 2 END
+WHERE l.layer = ANY (%s)
 GROUP BY l.layer, l.oid ORDER BY l.layer, l.oid
 """
 _SEQUENCES = """
@@ -31,6 +33,9 @@ class _Copy:
     oid: int
     name: str
     """Name of the table."""
+
+    is_whole: bool
+    """Whether the copy has no places and writers of rows."""
 
     columns: str
     definition: str
@@ -49,11 +54,11 @@ class SavedLayers:
 
     def __init__(self, connection: Connection, numbers: list[int], files: ExitStack) -> None:
         self._copies = []
-        for layer, oid, name, copy, columns, definition in connection.execute(
+        for layer, oid, name, copy, is_whole, columns, definition in connection.execute(
             _COPIES, [numbers]
         ).fetchall():
             rows = files.enter_context(Table(copy, columns).rows(connection))
-            self._copies.append(_Copy(layer, oid, name, columns, definition, rows))
+            self._copies.append(_Copy(layer, oid, name, is_whole, columns, definition, rows))
         self._sequences = connection.execute(_SEQUENCES, [numbers]).fetchall()
 
     def restore(self, connection: Connection) -> None:
@@ -61,8 +66,8 @@ class SavedLayers:
         connection.execute("SELECT flask_testbed.forget_layers(true)")
         for copy in self._copies:
             [(name,)] = connection.execute(
-                "SELECT flask_testbed.create_copy(%s, %s::oid, %s, %s)",
-                [copy.layer, copy.oid, copy.name, copy.definition],
+                "SELECT flask_testbed.create_copy(%s, %s::oid, %s, %s, %s)",
+                [copy.layer, copy.oid, copy.name, copy.is_whole, copy.definition],
             ).fetchall()
             # A layer that has changed the schema may have dropped the table.
             if name is not None:

@@ -13,6 +13,7 @@ from psycopg import sql
 
 from ...errors import IsolationError
 from ...postgres.connecting import reason
+from ...postgres.session import format_values
 
 #: Bytes of a table that stay in memory while its rows are copied; more are in a file.
 SPOOLED = 1 << 22
@@ -22,7 +23,7 @@ AnyConnection = psycopg.Connection[Any]
 _TABLES = """
 SELECT t.name, c.columns
 FROM flask_testbed.user_table t CROSS JOIN flask_testbed.column_lists(t.oid) c
-WHERE c.columns IS NOT NULL ORDER BY t.name
+ORDER BY t.name
 """
 _SEQUENCES = """
 SELECT format('%I.%I', n.nspname, c.relname), pg_sequence_last_value(s.seqrelid)
@@ -31,30 +32,39 @@ JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relpersistence <> 't' AND pg_sequence_last_value(s.seqrelid) IS NOT NULL
 """
 
+# The rows stay in the encoding of the databases, whatever the sessions use.
+_READ = "COPY (SELECT {columns} FROM ONLY {name}) TO STDOUT (ENCODING {encoding})"
+_WRITE = "COPY {target} FROM STDIN (ENCODING {encoding})"
+
 
 @dataclass(frozen=True)
 class Table:
     """A table, or a copy of one, and the columns of it that are copied.
 
-    Both are as the server has quoted them.
+    Both are as the server has quoted them. A table without columns has rows as well.
     """
 
     name: str
     columns: str
 
+    @property
+    def target(self) -> str:
+        """The table and its columns, as the target of a COPY or an INSERT."""
+        return f"{self.name} ({self.columns})" if self.columns else self.name
+
     def sql(self, text: LiteralString, **parts: str) -> sql.Composed:
         """Return a statement about the table.
 
-        :param text: with ``{name}``, ``{columns}`` and the names of other parts.
+        :param text: with ``{name}``, ``{columns}``, ``{target}`` and the names of other parts.
         """
-        parts |= {"name": self.name, "columns": self.columns}
+        parts |= {"name": self.name, "columns": self.columns, "target": self.target}
         return sql.SQL(text).format(**{key: sql.SQL(part) for key, part in parts.items()})
 
     @contextmanager
     def rows(self, source: AnyConnection) -> Iterator[IO[bytes]]:
         """Read the rows of the table into a temporary file."""
         with SpooledTemporaryFile(max_size=SPOOLED) as file:
-            statement = self.sql("COPY (SELECT {columns} FROM ONLY {name}) TO STDOUT")
+            statement = self.sql(_READ, encoding=_encoding(source))
             with source.cursor().copy(statement) as copy:
                 for part in copy:
                     file.write(part)
@@ -63,7 +73,8 @@ class Table:
     def insert(self, target: AnyConnection, rows: IO[bytes]) -> None:
         """Insert rows that :meth:`rows` has read, of a table with the same columns."""
         rows.seek(0)
-        with target.cursor().copy(self.sql("COPY {name} ({columns}) FROM STDIN")) as copy:
+        statement = self.sql(_WRITE, encoding=_encoding(target))
+        with target.cursor().copy(statement) as copy:
             while part := rows.read(1 << 16):
                 copy.write(part)
 
@@ -76,6 +87,7 @@ def copy_rows(source: AnyConnection, target: AnyConnection) -> None:
     :raises IsolationError: the schemas are not the same.
     """
     try:
+        format_values(source)
         with target.transaction():
             tables = [Table(*row) for row in target.execute(_TABLES).fetchall()]
             staged = {table: f"pg_temp.staged_{i}" for i, table in enumerate(tables)}
@@ -88,6 +100,11 @@ def copy_rows(source: AnyConnection, target: AnyConnection) -> None:
         raise IsolationError(
             f"The rows cannot be copied: {reason(error)}. Has the test changed the schema?"
         ) from error
+
+
+def _encoding(connection: AnyConnection) -> str:
+    """Return the encoding of a database."""
+    return f"'{connection.info.parameter_status('server_encoding')}'"
 
 
 def _stage(source: AnyConnection, target: AnyConnection, table: Table, staged: str) -> None:
@@ -116,7 +133,7 @@ def _replace(target: AnyConnection, staged: dict[Table, str]) -> None:
         target,
         [
             table.sql(
-                "INSERT INTO {name} ({columns}) OVERRIDING SYSTEM VALUE SELECT * FROM {staged}",
+                "INSERT INTO {target} OVERRIDING SYSTEM VALUE SELECT * FROM {staged}",
                 staged=name,
             )
             for table, name in staged.items()

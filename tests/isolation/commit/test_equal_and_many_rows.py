@@ -48,7 +48,9 @@ def prepared() -> Iterator[Connection]:
             for statement in TABLES:
                 connection.execute(statement)
             install(connection)
-            yield prepare(connection)
+            # The statements of the tests name no schema.
+            prepare(connection).execute("SET search_path = pg_catalog, public")
+            yield connection
         administrator.execute(f"DROP DATABASE {name}")
     server.release()
 
@@ -59,7 +61,7 @@ def connection(prepared: Connection) -> Iterator[Connection]:
     yield prepared
     prepared.execute("RESET work_mem; RESET statement_timeout")
     prepared.execute("SELECT flask_testbed.forget_layers(true)")
-    reset(prepared)
+    reset(prepared, [])
 
 
 # Leaks
@@ -130,7 +132,7 @@ def push(connection: Connection, number: int, *statements: str) -> None:
 
 def pop(connection: Connection, number: int) -> None:
     connection.execute("SELECT flask_testbed.pop_layer(%s)", [number])
-    reset(connection)
+    reset(connection, [])
 
 
 @pytest.mark.parametrize("others", [0, 1])

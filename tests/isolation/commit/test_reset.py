@@ -447,7 +447,7 @@ def test_a_reset_logs_what_it_has_reset(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     for statement, changes in [
-        ("INSERT INTO team (name) VALUES ('red')", "public.team, team_id_seq"),
+        ("INSERT INTO team (name) VALUES ('red')", "public.team, public.team_id_seq"),
         ("UPDATE country SET code = 'de' WHERE code = 'at'", "public.country"),
         ("UPDATE team SET name = 'blue'", "no rows"),
     ]:

@@ -1,19 +1,22 @@
 -- Layers: the rows that the fixtures of a class, module, package or session have written, and that
 -- outlive a test. A layer is pushed after the set-up of its fixture and popped after its teardown.
 
--- The layers that have changed the schema, which only a clone of another template undoes.
+-- The layers that have changed the schema or large objects, which only a clone of another template
+-- undoes.
 CREATE TABLE flask_testbed.layer_schema (layer integer PRIMARY KEY);
 
 -- Make what was written since the last reset a layer above all others. Return `nothing` if nothing
--- was written, or `rows`; or `schema:…` and do nothing, if the schema was changed, unless that is
--- accepted. Called after the set-up of a fixture.
+-- was written, or `rows`; or `schema:…` and do nothing, if the schema was changed or a large object
+-- was stored, unless that is accepted. Called after the set-up of a fixture.
 CREATE FUNCTION flask_testbed.push_layer(number integer, accept_schema boolean) RETURNS text
 LANGUAGE plpgsql AS $$
 DECLARE
     command text := (SELECT command FROM flask_testbed.schema_change LIMIT 1);
     has_copies boolean;
 BEGIN
-    PERFORM flask_testbed.begin_own_ddl();
+    IF command IS NULL AND EXISTS (SELECT FROM flask_testbed.new_large_object) THEN
+        command := 'large objects';
+    END IF;
     IF command IS NOT NULL AND NOT accept_schema THEN
         RETURN 'schema:' || command;
     END IF;
@@ -22,6 +25,7 @@ BEGIN
         WHERE oid NOT IN (SELECT t.oid FROM flask_testbed.user_table t);
         DELETE FROM flask_testbed.recorded_ddl;
         INSERT INTO flask_testbed.layer_schema VALUES (number);
+        INSERT INTO flask_testbed.kept_large_object SELECT oid FROM flask_testbed.new_large_object;
     END IF;
     has_copies := flask_testbed.copy_tables(number);
     IF NOT has_copies AND command IS NULL THEN
@@ -31,7 +35,7 @@ BEGIN
     IF command IS NOT NULL THEN
         PERFORM flask_testbed.create_empty_tables();
     END IF;
-    PERFORM flask_testbed.remember_catalog();
+    PERFORM flask_testbed.accept_changes();
     RETURN 'rows';
 END
 $$;
@@ -73,13 +77,12 @@ BEGIN
         ' WHERE before.line IS DISTINCT FROM after.line'
         ' AND copied.line IS NOT DISTINCT FROM after.line),'
         ' deleted AS (DELETE FROM %4$s WHERE ctid IN (SELECT removed FROM undone))'
-        ' INSERT INTO %4$s (%5$s)'
-        ' SELECT %5$s FROM %6$s WHERE ctid IN (SELECT restored FROM undone)',
+        ' %7$s SELECT %5$s FROM %6$s WHERE ctid IN (SELECT restored FROM undone)',
         flask_testbed.lines_of(relation, columns, copy),
         flask_testbed.lines_of(relation, columns, popped),
         -- Where the layers below have no row, there is none to restore.
         flask_testbed.lines_of(relation, columns, coalesce(below, popped || ' WHERE false')),
-        copy, columns, coalesce(below, popped));
+        copy, columns, coalesce(below, popped), flask_testbed.insert_into(copy, columns));
 END
 $$;
 
@@ -91,7 +94,6 @@ LANGUAGE plpgsql AS $$
 DECLARE
     popped record;
 BEGIN
-    PERFORM flask_testbed.begin_own_ddl();
     IF EXISTS (SELECT FROM flask_testbed.schema_change)
         OR EXISTS (SELECT FROM flask_testbed.layer_schema WHERE layer = number) THEN
         RETURN 'schema';
@@ -110,7 +112,7 @@ BEGIN
     END LOOP;
     DELETE FROM flask_testbed.layer_sequence l WHERE l.layer = number;
     PERFORM flask_testbed.choose_sequences();
-    PERFORM flask_testbed.remember_catalog();
+    PERFORM flask_testbed.accept_changes();
     RETURN NULL;
 END
 $$;
@@ -150,17 +152,17 @@ BEGIN
 END
 $$;
 
--- Forget every layer above the template's; the next reset does the rest. Where one has changed the
--- schema, that is noted as a change, unless it is accepted. Called when the layers are those of a
--- run that was killed, or of the database that a template is a copy of.
+-- Forget every layer above the template's; the next reset does the rest. A change of the schema counts
+-- as one from now on as well, that of a layer too, unless these are accepted. Called when the layers are
+-- those of a run that was killed, or of the database that a template is a copy of.
 CREATE FUNCTION flask_testbed.forget_layers(accept_schema boolean) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
+    command text := (SELECT command FROM flask_testbed.schema_change LIMIT 1);
     copy text;
 BEGIN
-    PERFORM flask_testbed.begin_own_ddl();
-    IF NOT accept_schema AND EXISTS (SELECT FROM flask_testbed.layer_schema) THEN
-        INSERT INTO flask_testbed.recorded_ddl VALUES ('a layer');
+    IF EXISTS (SELECT FROM flask_testbed.layer_schema) THEN
+        command := 'a layer';
     END IF;
     FOR copy IN SELECT l.copy FROM flask_testbed.layer_table l WHERE l.layer > 0 LOOP
         EXECUTE 'DROP TABLE ' || copy;
@@ -168,5 +170,8 @@ BEGIN
     DELETE FROM flask_testbed.layer_table WHERE layer > 0;
     DELETE FROM flask_testbed.layer_sequence WHERE layer > 0;
     PERFORM flask_testbed.choose_copies();
+    IF command IS NOT NULL AND NOT accept_schema THEN
+        INSERT INTO flask_testbed.recorded_ddl VALUES (command);
+    END IF;
 END
 $$;

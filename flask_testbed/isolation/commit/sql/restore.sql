@@ -16,8 +16,9 @@ LANGUAGE plpgsql AS $$
 BEGIN
     RETURN (
         SELECT array_agg(r.oid) FROM flask_testbed.restored_table r
-        WHERE CASE WHEN r.watched
-            THEN EXISTS (SELECT FROM flask_testbed.touched t WHERE t.oid = r.oid)
+        WHERE CASE
+            WHEN r.file <> pg_relation_filenode(r.oid) OR r.version = '' THEN true
+            WHEN r.watched THEN EXISTS (SELECT FROM flask_testbed.touched t WHERE t.oid = r.oid)
             ELSE flask_testbed.table_version(r.name) <> r.version END);
 END
 $$;
@@ -31,15 +32,17 @@ LANGUAGE sql AS $$
     SELECT pg_relation_size(relation) > 262144 + expected;
 $$;
 
--- Return those of some changed tables that are to be truncated before they are restored, or NULL.
--- Called by a reset. A copy takes at most half the pages that its table may take.
+-- Return those of some changed tables that are to be truncated before they are restored, or NULL:
+-- those that take too many pages, and those whose rows cannot be told by their places. Called by a
+-- reset. A copy takes at most half the pages that its table may take.
 CREATE FUNCTION flask_testbed.outgrown_tables(tables oid[]) RETURNS oid[]
 LANGUAGE plpgsql AS $$
 BEGIN
     RETURN (
         SELECT array_agg(r.oid) FROM flask_testbed.restored_table r
         WHERE r.oid = ANY (tables)
-            AND flask_testbed.has_outgrown(r.oid, 2 * pg_relation_size(r.copy::regclass)));
+            AND (NOT is_whole AND r.file NOT IN (0, pg_relation_filenode(r.oid))
+                OR flask_testbed.has_outgrown(r.oid, 2 * pg_relation_size(r.copy::regclass))));
 END
 $$;
 
@@ -56,28 +59,65 @@ LANGUAGE plpgsql AS $$
 BEGIN
     EXECUTE (SELECT 'TRUNCATE ONLY ' || string_agg(name, ', ONLY ') || ' CASCADE'
              FROM flask_testbed.table_names(tables) AS name);
-    PERFORM flask_testbed.remember_catalog();
+    PERFORM flask_testbed.accept_changes();
 END
 $$;
 
 -- Note that some tables are equal to their copies. Called when they have been restored, and when
--- they have been copied.
+-- they have been copied. A table whose policies hide its rows has the version '', if it is not watched:
+-- it counts as changed.
 CREATE FUNCTION flask_testbed.note_equal(tables oid[]) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
-    UPDATE flask_testbed.restored_table SET version = flask_testbed.table_version(name)
-    WHERE oid = ANY (tables) AND NOT watched;
+    UPDATE flask_testbed.restored_table SET
+        file = pg_relation_filenode(oid),
+        version = CASE WHEN watched THEN 'watched' WHEN row_security_active(oid) THEN ''
+            ELSE flask_testbed.table_version(name) END
+    WHERE oid = ANY (tables);
 END
 $$;
 
--- Restore the rows that differ from the copies, with foreign keys and triggers skipped. Called by
--- each reset of a superuser's database in which tables are to be restored.
+-- Return the beginning of a statement that inserts rows into a table or a copy, up to SELECT. Called by
+-- whatever restores rows.
+CREATE FUNCTION flask_testbed.insert_into(name text, columns text) RETURNS text
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT 'INSERT INTO ' || name || CASE WHEN columns <> '' THEN ' (' || columns || ')' ELSE '' END
+        || ' OVERRIDING SYSTEM VALUE ';
+$$;
+
+-- Restore the rows of a table that differ from those of its copy. Called by each reset of a superuser's
+-- database in which the table is to be restored and is large. The statement with the names of operators
+-- runs with the application's search path.
+CREATE FUNCTION flask_testbed.restore_large_table(changed flask_testbed.restored_table) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format(
+        'DELETE FROM ONLY %s AS t WHERE NOT EXISTS (SELECT FROM %s AS c'
+        ' WHERE c.testbed_place = t.ctid AND c.testbed_writer = t.xmin)',
+        changed.name, changed.copy);
+    PERFORM flask_testbed.insert_rows(format(
+        'WITH missing AS (DELETE FROM %1$s AS c WHERE NOT EXISTS (SELECT FROM ONLY %2$s AS t'
+        ' WHERE t.ctid OPERATOR(pg_catalog.=) c.testbed_place'
+        ' AND t.xmin OPERATOR(pg_catalog.=) c.testbed_writer) RETURNING c.*)'
+        ' %3$s SELECT %4$s FROM missing',
+        changed.copy, changed.name, flask_testbed.insert_into(changed.name, changed.columns),
+        changed.restored));
+    -- The restored rows have new places. Only this transaction has written them.
+    EXECUTE format(
+        'INSERT INTO %2$s SELECT ctid, xmin, %3$s FROM ONLY %1$s'
+        ' WHERE xmin = pg_current_xact_id()::xid',
+        changed.name, changed.copy, changed.copied);
+END
+$$;
+
+-- Restore the rows of the tables that differ from their copies, with foreign keys and triggers skipped.
+-- Called by each reset of a superuser's database in which tables are to be restored.
 CREATE FUNCTION flask_testbed.restore_rows() RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
     changed oid[] := flask_testbed.changed_tables();
     outgrown oid[];
-    changed_table record;
+    changed_table flask_testbed.restored_table;
 BEGIN
     IF changed IS NULL THEN
         RETURN;
@@ -88,20 +128,17 @@ BEGIN
         changed := flask_testbed.changed_tables(); -- with those that refer to them
     END IF;
     FOR changed_table IN SELECT * FROM flask_testbed.restored_table WHERE oid = ANY (changed) LOOP
-        EXECUTE format(
-            'DELETE FROM ONLY %s AS t WHERE NOT EXISTS (SELECT FROM %s AS c'
-            ' WHERE c.testbed_place = t.ctid AND c.testbed_writer = t.xmin)',
-            changed_table.name, changed_table.copy);
-        EXECUTE format(
-            'WITH missing AS (DELETE FROM %2$s AS c WHERE NOT EXISTS (SELECT FROM ONLY %1$s AS t'
-            ' WHERE t.ctid = c.testbed_place AND t.xmin = c.testbed_writer) RETURNING c.*)'
-            ' INSERT INTO %1$s (%3$s) OVERRIDING SYSTEM VALUE SELECT %4$s FROM missing',
-            changed_table.name, changed_table.copy, changed_table.columns, changed_table.restored);
-        -- The restored rows have new places. Only this transaction has written them.
-        EXECUTE format(
-            'INSERT INTO %2$s SELECT ctid, xmin, %3$s FROM ONLY %1$s'
-            ' WHERE xmin = pg_current_xact_id()::xid',
-            changed_table.name, changed_table.copy, changed_table.copied);
+        IF changed_table.needs_clone THEN
+            RAISE 'there are triggers or rules on %', changed_table.name;
+        END IF;
+        IF changed_table.is_whole THEN
+            EXECUTE 'DELETE FROM ONLY ' || changed_table.name;
+            PERFORM flask_testbed.insert_rows(
+                flask_testbed.insert_into(changed_table.name, changed_table.columns)
+                || format('SELECT %s FROM %s', changed_table.restored, changed_table.copy));
+        ELSE
+            PERFORM flask_testbed.restore_large_table(changed_table);
+        END IF;
     END LOOP;
     PERFORM flask_testbed.note_equal(changed);
 END
@@ -109,14 +146,13 @@ $$;
 
 -- Empty some tables and restore those that differ from their copies, where foreign keys are
 -- checked: at the end of each statement. So the tables to restore, and all that refer to them, are
--- emptied by one statement together with the given ones, and filled by another. Return NULL, or do
--- nothing and return the name of a table whose triggers would be called. Called by each reset of a
--- role that is no superuser.
-CREATE FUNCTION flask_testbed.restore_rows_checked(emptied oid[]) RETURNS text
+-- emptied by one statement together with the given ones, and filled by another. Called by each reset of
+-- a role that is no superuser.
+CREATE FUNCTION flask_testbed.restore_rows_checked(emptied oid[]) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
     changed oid[] := flask_testbed.changed_tables();
-    blocking text;
+    hidden oid[];
 BEGIN
     WITH RECURSIVE referring (oid) AS (
         SELECT unnest(changed)
@@ -125,13 +161,17 @@ BEGIN
         WHERE c.contype = 'f'
     )
     SELECT array_agg(oid) INTO changed FROM flask_testbed.restored_table JOIN referring USING (oid);
-    IF flask_testbed.has_triggers(changed) THEN
-        SELECT name INTO blocking FROM flask_testbed.restored_table
-        WHERE oid = ANY (changed) AND flask_testbed.has_triggers(ARRAY[oid]) LIMIT 1;
-        RETURN blocking;
-    END IF;
-    IF flask_testbed.outgrown_tables(changed) IS NOT NULL THEN
-        PERFORM flask_testbed.truncate_tables(changed);
+    IF changed IS NOT NULL THEN
+        IF EXISTS (SELECT FROM flask_testbed.restored_table
+                   WHERE oid = ANY (changed) AND needs_clone) THEN
+            RAISE 'there are triggers or rules on %', changed::regclass[];
+        END IF;
+        IF flask_testbed.outgrown_tables(changed) IS NOT NULL THEN
+            PERFORM flask_testbed.truncate_tables(changed);
+        END IF;
+        SELECT array_agg(oid) INTO hidden FROM unnest(flask_testbed.hidden_tables()) AS oid
+        WHERE oid = ANY (changed);
+        PERFORM flask_testbed.force_policies(hidden, false);
     END IF;
     IF emptied IS NOT NULL OR changed IS NOT NULL THEN
         EXECUTE (
@@ -141,14 +181,16 @@ BEGIN
             FROM flask_testbed.table_names(emptied || changed) WITH ORDINALITY AS t (name, number));
     END IF;
     IF changed IS NOT NULL THEN
-        EXECUTE (
-            SELECT 'WITH ' || string_agg(format(
-                'i%s AS (INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM %s)',
-                oid, name, columns, restored, copy), ', ') || ' SELECT'
-            FROM flask_testbed.restored_table WHERE oid = ANY (changed));
+        PERFORM flask_testbed.insert_rows(
+            (SELECT 'WITH ' || string_agg(format('i%s AS (%s SELECT %s FROM %s)', oid,
+                flask_testbed.insert_into(name, columns), restored, copy), ', ') || ' SELECT'
+             FROM flask_testbed.restored_table WHERE oid = ANY (changed)));
+        IF hidden IS NOT NULL THEN
+            PERFORM flask_testbed.force_policies(hidden, true);
+            PERFORM flask_testbed.accept_changes();
+        END IF;
         PERFORM flask_testbed.note_equal(changed);
     END IF;
-    RETURN NULL;
 END
 $$;
 

@@ -4,9 +4,12 @@
 -- (table_version) or, where reading them would take longer, by a trigger that notes each write: on
 -- large tables that get rows back, and on every table if there are many.
 
--- The tables that were written since the last reset, of those that are watched. It has no key, so
--- no transaction ever waits for another one here.
-CREATE TABLE flask_testbed.touched (oid oid NOT NULL);
+-- The tables that were written since the last reset, of those that are watched. Its key is
+-- random, so no transaction ever waits for another one here.
+CREATE TABLE flask_testbed.touched (
+    oid oid NOT NULL,
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid()
+);
 
 -- Note that a table is written. Called by the trigger of a watched table, for each statement that
 -- writes: a SET clause would double the cost. Nothing in it depends on the search path.
@@ -27,8 +30,8 @@ LANGUAGE sql STABLE AS $$
 $$;
 
 -- Note the writes to a table from now on. Return false, and do nothing, if another session is
--- writing to it, or if it is a partition or a child: a statement on its parent does not call its
--- trigger. Called when the template is prepared and when a copy is chosen.
+-- writing to it, if it is another role's, or if it is a partition or a child: a statement on its parent
+-- does not call its trigger. Called when the template is prepared and when a copy is chosen.
 CREATE FUNCTION flask_testbed.watch_writes(relation oid, relation_name text) RETURNS boolean
 LANGUAGE plpgsql SET lock_timeout = '20ms' AS $$
 BEGIN
@@ -42,7 +45,7 @@ BEGIN
             ' ALTER TABLE %1$s ENABLE ALWAYS TRIGGER flask_testbed_touch', relation_name);
     END IF;
     RETURN true;
-EXCEPTION WHEN lock_not_available THEN
+EXCEPTION WHEN lock_not_available OR insufficient_privilege THEN
     RETURN false;
 END
 $$;
@@ -64,27 +67,16 @@ LANGUAGE sql STABLE AS $$
     SELECT flask_testbed.is_superuser() AND count(*) > 50 FROM flask_testbed.user_table;
 $$;
 
--- Return whether one of some tables has a trigger of the application. Called by a reset that checks
--- foreign keys, since it cannot skip triggers either.
-CREATE FUNCTION flask_testbed.has_triggers(tables oid[]) RETURNS boolean
-LANGUAGE plpgsql AS $$
-BEGIN
-    RETURN EXISTS (
-        SELECT FROM pg_trigger
-        WHERE NOT tgisinternal AND tgrelid = ANY (tables) AND tgname <> 'flask_testbed_touch');
-END
-$$;
-
 -- Return whether a table has any rows. Called when tables are copied, and for the log of a reset.
 CREATE FUNCTION flask_testbed.has_rows(relation oid, relation_name text) RETURNS boolean
 LANGUAGE plpgsql AS $$
 DECLARE
-    found boolean := pg_relation_size(relation) > 0;
+    has_some boolean := pg_relation_size(relation) > 0;
 BEGIN
-    IF found THEN
-        EXECUTE 'SELECT EXISTS (SELECT FROM ONLY ' || relation_name || ')' INTO found;
+    IF has_some THEN
+        EXECUTE 'SELECT EXISTS (SELECT FROM ONLY ' || relation_name || ')' INTO has_some;
     END IF;
-    RETURN found;
+    RETURN has_some;
 END
 $$;
 
@@ -109,7 +101,7 @@ LANGUAGE plpgsql AS $$
 BEGIN
     IF pg_relation_size('flask_testbed.touched') > 65536 THEN
         TRUNCATE flask_testbed.touched;
-        PERFORM flask_testbed.remember_catalog();
+        PERFORM flask_testbed.accept_changes();
     ELSE
         DELETE FROM flask_testbed.touched;
     END IF;

@@ -1,0 +1,62 @@
+"""Threads and sessions that go on writing when their test has ended."""
+
+from __future__ import annotations
+
+import threading
+from weakref import WeakSet
+
+from ..isolation.commit.reset import describe, pending_changes, wait
+from ..postgres.connecting import Connection
+from .connections import Connections
+
+#: How often, every 5 ms, the database is looked at when a test has left a thread or a session that
+#: is new: 0.1 s. Each is suspected only once, so a pool of threads costs no more.
+LOOKS = 20
+_PAUSE = 5
+
+
+class Background:
+    """Notices what works on a database while no test is running."""
+
+    def __init__(self) -> None:
+        self._used_by: set[threading.Thread] = set()
+        self._known_threads: WeakSet[threading.Thread] = WeakSet()
+        self._known_sessions: list[int] = []
+
+    def __repr__(self) -> str:
+        return f"<Background: {len(self._used_by)} threads since the last reset>"
+
+    def note_thread(self) -> None:
+        """Note that the current thread uses the database."""
+        self._used_by.add(threading.current_thread())
+
+    def find_writer(
+        self, connection: Connection, sessions: list[int], connections: Connections
+    ) -> str | None:
+        """Return what goes on writing after a reset, for a message, or None.
+
+        :param connection: for resets.
+        :param sessions: process identifiers of the sessions on the database.
+        :param connections: those that belong to pools.
+        """
+        threads = self._new_threads()
+        others: set[int] = set()
+        if sessions != self._known_sessions:
+            others = set(sessions).difference(self._known_sessions, connections.pids)
+            self._known_sessions = sessions
+        if not threads and not others:
+            return None
+        for _ in range(LOOKS):
+            tables = pending_changes(connection)
+            if tables is not None:
+                who = [*threads, *describe(connection, others)]
+                return f"{'; '.join(who) or 'a session that has ended'} (to {tables})"
+            wait(connection, _PAUSE)
+        return None
+
+    def _new_threads(self) -> list[str]:
+        """Return those that have used the database, are still alive, and are not known."""
+        new = self._used_by.difference(self._known_threads, [threading.current_thread()])
+        self._used_by.clear()
+        self._known_threads.update(new)
+        return [f"the thread {thread.name!r}" for thread in new if thread.is_alive()]
