@@ -46,7 +46,9 @@ KEY = "flask_testbed"
 class RedirectedDatabase(Protocol):
     """What the gate asks of a database of an application (:class:`.databases.AppDatabase`)."""
 
-    own_url: URL
+    own_urls: list[URL]
+    """Its URLs as it was configured, the present one first."""
+
     shown: set[URL]
 
     @property
@@ -232,13 +234,22 @@ class Gate:
         # psycopg 2 and 3 say dbname, others database.
         place = {"dbname": parameters.get("database"), **parameters}
         route, url = self._shown_at(place)
-        for database in self._redirected() if route is None else ():
-            for own in (database.own_url, database.configured):
-                if is_same_place(place, connect_parameters(own)):
-                    route, url = database.route, own
+        if route is None:
+            route, url = self._own_at(place)
         if route is not None:
             _check_driver(dialect)
         return route, url
+
+    def _own_at(self, place: dict[str, Any]) -> tuple[Route, URL] | tuple[None, None]:
+        """The route of the database of an application that is at a place, and its URL."""
+        owns = self._redirected()
+        urls = [(one, url) for one in owns for url in (one.own_urls[0], one.configured)]
+        # Another application may have now what this one had before.
+        urls += [(one, url) for one in owns for url in one.own_urls[1:]]
+        for database, url in urls:
+            if is_same_place(place, connect_parameters(url)):
+                return database.route, url
+        return None, None
 
     def _shown_at(self, place: dict[str, Any]) -> tuple[Route, URL] | tuple[None, None]:
         """The route to the test database that is, or was said to be, at a place, and its URL."""
@@ -267,7 +278,7 @@ class Gate:
             # libpq does not tell an address that it was given from one that it has looked up.
             place["hostaddr"] = (tracked.parameters or tracked.place).get("hostaddr")
             return "" if _is_same(place, tracked.place) else _misled_message(place)
-        owns = [one.own_url for one in self._redirected()]
+        owns = [url for one in self._redirected() for url in one.own_urls]
         misled = any(is_same_place(place, connect_parameters(own)) for own in owns)
         return _misled_message(place) if misled else ""
 
