@@ -116,6 +116,8 @@ class Detour:
     """A database that connections lead to for a while, and those that were made meanwhile."""
 
     url: URL
+    refusal: str = ""
+    """If it says something, every connection is refused with this message."""
     opened: list[Any] = field(default_factory=list)
 
 
@@ -185,20 +187,25 @@ class Route:
 
     def leads_to(self) -> URL:
         """Return where connections lead; a test database is created if need be."""
+        self._check_open()
         if self.detour_url is None and self.destination is not None:
             return self.destination.url()
         return self.detour_url or self.own
 
+    def _check_open(self) -> None:
+        if self._detour is not None and self._detour.refusal:
+            raise SettingsError(self._detour.refusal)
+
     @contextmanager
-    def detour(self, url: URL) -> Iterator[None]:
-        """Send connections to another database, and close them at the end.
+    def detour(self, url: URL, *, refusal: str = "") -> Iterator[None]:
+        """Send connections to another database, and close them at the end; or refuse them.
 
         All threads take the detour: a migration or a hook may start some, and these must not lead
         to the application's own database. Only if the destination is being created, because an
         engine connects or since it is a test database, this thread alone takes it: the others wait
         for the destination. That engine's pool may allow no second connection.
         """
-        detour, shown, pool = Detour(url), self.engine.url, self.engine.pool
+        detour, shown, pool = Detour(url, refusal), self.engine.url, self.engine.pool
         alone = self.is_test or getattr(self._thread, "is_connecting", False)
         self.engine.pool = temporary = pool.recreate()
         self.engine.url = url
@@ -239,6 +246,7 @@ class Route:
         :param own: where they lead.
         :returns: a connection to use in its place, or None to connect.
         """
+        self._check_open()
         own_user = user_besides(own, parameters) if tracked.is_unmanaged else self.user
         tracked.detour, tracked.destination = self.detour_url, self.destination
         if tracked.detour is not None:
