@@ -462,6 +462,14 @@ def sequence_counter(factory: Any) -> Any:
     return factory._meta._counter
 
 
+# SQLAlchemy's pools
+
+
+def pool_of(record: Any) -> Any:
+    """Return the pool to which a record of a pooled connection belongs. SQLAlchemy 2.1."""
+    return record._ConnectionRecord__pool
+
+
 # SQLAlchemy's mock connection, for the fingerprint of models
 
 

@@ -138,7 +138,7 @@ def open_private(path: Path) -> BinaryIO:
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     file = os.fdopen(os.open(path, flags, 0o600), "r+b", 0)
-    with suppress(PermissionError):  # it belongs to somebody else
+    with suppress(PermissionError):  # it belongs to another user
         os.fchmod(file.fileno(), 0o600)
     return file
 

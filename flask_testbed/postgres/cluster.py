@@ -309,7 +309,8 @@ class Cluster(Inventory):
             return False
         try:
             found = self.find(name)
-            if found is None or found.connections:
+            # Until the lock was taken, it may have been replaced by a database of somebody else's.
+            if found is None or found.oid != database.oid or found.connections:
                 return False
             self.drop(name)
             return True
