@@ -31,6 +31,9 @@ class Summary:
     leaks: list[str] = field(default_factory=list)
     """What was not as at the start when a sandbox was closed."""
 
+    shared: list[str] = field(default_factory=list)
+    """What servers have since the run began, and no reset undoes."""
+
     def close(self, sandbox: Sandbox) -> None:
         """Close a sandbox, and note what remains."""
         try:
@@ -42,6 +45,7 @@ class Summary:
         if kept is not None:
             self.kept.append(shown(kept))
         self.leaks += map(str, sandbox.leaks)
+        self.shared += sandbox.shared
 
     def copy(self, sandbox: Sandbox) -> str | None:
         """Keep a copy of a database as the current test has left it.
@@ -75,6 +79,7 @@ class Summary:
             self.kept += sent["kept"]
             self.undropped += sent["undropped"]
             self.leaks += sent["leaks"]
+            self.shared += sent["shared"]
 
     def write(self, terminal: pytest.TerminalReporter) -> None:
         """Write the summary."""
@@ -84,6 +89,8 @@ class Summary:
             terminal.write_line(f"Left for the next run, or test-db prune: {error}")
         for leak in self.leaks:
             terminal.write_line(f"Leaked: {leak}", red=True)
+        for what in dict.fromkeys(self.shared):
+            terminal.write_line(f"Not undone, since all databases share it: {what} is new.")
 
 
 class Failures:

@@ -16,7 +16,7 @@ from ..application.target import Target
 from ..databases.servers import cluster_of
 from ..databases.template import Template
 from ..isolation.commit.layers import Layers
-from ..isolation.commit.leaks import Horizons, Leak, find_leaks
+from ..isolation.commit.leaks import Change, Horizons, Leak, find_leaks, find_shared
 from ..isolation.commit.reset import (
     NeedsClone,
     accept_changes,
@@ -92,13 +92,17 @@ class ProcessDatabase:
         self._held.callback(self._template.release)
         self.name, is_there = self._claims.take(self._template.fingerprint)
         if is_there:
-            self.layers.forget()
-            self.restore()
+            try:
+                self.layers.forget()
+                self._reset([])
+            except NeedsClone:
+                self.replace(None)
             self.cluster.set_label(self.name, self._own_label())
             # A command may have created it, which has not compared its settings.
             persist(self.connection, accept_changes)
         else:
             self._clone(self._template.name)
+        self._shared = persist(self.connection, find_shared)
 
     def __repr__(self) -> str:
         return f"<ProcessDatabase {self.name!r} on {address(self.cluster.url)}>"
@@ -183,9 +187,13 @@ class ProcessDatabase:
         """
         self._bounded = bound_waits(self.connection(), OTHERS_PATIENCE)
 
-    def find_leaks(self) -> Sequence[Leak]:
+    def find_leaks(self) -> Sequence[Leak | Change]:
         """What is in the database that a reset should have removed, or is missing."""
         return find_leaks(self.connection(), self.horizons)
+
+    def find_shared(self) -> Sequence[str]:
+        """What the server has since the database was created, and other databases share."""
+        return sorted(what for what, _ in persist(self.connection, find_shared) - self._shared)
 
     # Copies and clones
 

@@ -21,7 +21,7 @@ from ..application.schema import Schema
 from ..application.target import Target, target_of
 from ..databases.servers import cluster_of
 from ..errors import ServerError, TestbedError, TestbedWarning
-from ..isolation.commit.leaks import Leak
+from ..isolation.commit.leaks import Change, Leak
 from ..isolation.mode import Isolation
 from .database import ProcessDatabase
 from .names import Keeping, name_of
@@ -57,8 +57,10 @@ class Sandbox(Destination):
         """How what is done from now on is undone."""
         self.used = False
         """Whether something may have been committed since the last reset."""
-        self.leaks: Sequence[Leak] = ()
+        self.leaks: Sequence[Leak | Change] = ()
         """What was not as at the start when the sandbox was closed."""
+        self.shared: Sequence[str] = ()
+        """What the server has since then, and no reset undoes: roles, for example."""
         # An AppDatabase refers to its application weakly, and this one is needed to build a schema.
         self._app = app_database.app
         self._worker = worker
@@ -284,6 +286,7 @@ class Sandbox(Destination):
         with suppress(ServerError, psycopg.Error):
             if self._database is not None:
                 self.leaks = self._database.find_leaks()
+                self.shared = self._database.find_shared()
 
     # For other sandboxes
 

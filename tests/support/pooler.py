@@ -74,7 +74,8 @@ class Pooler:
                 self._start(self._serve, client)
 
     def _serve(self, client: socket.socket) -> None:
-        with client, suppress(OSError, EOFError):
+        # A connection to a database that does not exist is closed.
+        with client, suppress(OSError, EOFError, psycopg.Error):
             key = _startup(client)
             server = self._take(key)
             client.sendall(_welcome(server[1]))

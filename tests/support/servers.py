@@ -228,7 +228,7 @@ def _start_stock(home: Path) -> tuple[subprocess.Popen[bytes], Stock]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [binaries / "postgres", "-D", data, "-p", port, "-c", "listen_addresses=127.0.0.1"]
-    command += ["-c", f"unix_socket_directories={data}"]
+    command += ["-c", f"unix_socket_directories={data}", "-c", "max_prepared_transactions=4"]
     config = {
         "home": str(home),
         "log": str(home / "log"),

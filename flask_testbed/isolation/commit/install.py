@@ -38,3 +38,13 @@ def install(connection: Connection) -> None:
             "Cannot prepare the schema for resets, which copy the rows of each table:"
             f" {reason(error)}. Let the role of the test database own all that is in it."
         ) from error
+
+
+def install_anew(connection: Connection) -> None:
+    """Install the functions in a database where they were dropped or damaged.
+
+    Parameters and errors are those of :func:`install`.
+    """
+    # The event triggers depend on functions.
+    connection.execute("DROP SCHEMA IF EXISTS flask_testbed CASCADE")
+    install(connection)

@@ -16,6 +16,7 @@ import psycopg
 
 from ...errors import DatabaseError, IsolationError
 from ...postgres.connecting import Connection, reason
+from .install import install_anew
 from .layer_copy import SavedLayers
 from .reset import NeedsClone, persist
 
@@ -93,16 +94,31 @@ class Layers:
         :raises IsolationError: it cannot be made a layer, and was undone.
         """
         number = next(self._numbers)
-        answer = self._ask("SELECT flask_testbed.push_layer(%s, false)", number)
+        try:
+            answer = self._call("SELECT flask_testbed.push_layer(%s, false)", number)
+        except psycopg.Error as error:
+            if self._layers:
+                raise _cannot_keep(error) from error
+            # The fixture has dropped or damaged the functions, as one that drops every schema.
+            logger.debug("install the functions anew after %s: %s", name, reason(error))
+            persist(self._place.connection, install_anew)
+            answer = "anew"
         if answer == "nothing":
             return
-        template = None if answer == "rows" else self._push_schema(number, name)
+        template = None
+        if answer != "rows":
+            template = self._push_schema(number, name, is_known=answer == "anew")
         self._layers.append(Layer(number, owner, name, template))
         logger.debug("pushed layer %d of %s (%s)", number, name, answer)
 
-    def _push_schema(self, number: int, name: str) -> str:
+    def _push_schema(self, number: int, name: str, *, is_known: bool) -> str:
+        """Make a copy of the database the template of a layer, and return its name.
+
+        :param is_known: whether the functions know of the schema that it has now.
+        """
         try:
-            self._ask("SELECT flask_testbed.push_layer(%s, true)", number)
+            if not is_known:
+                self._ask("SELECT flask_testbed.push_layer(%s, true)", number)
             return self._place.copy()
         except DatabaseError as error:
             self.replace()
@@ -122,21 +138,25 @@ class Layers:
             above = self._layers[self._layers.index(layer) + 1 :]
             self._layers.remove(layer)
             logger.debug("pop layer %d of %s", layer.number, layer.name)
-            if layer.template is not None:
-                self._pop_schema(layer, above)
-            else:
-                self._pop_rows(layer, above)
+            if layer.template is not None or not self._pop_rows(layer, above):
+                self._pop_by_clone(layer, above)
         self._place.restore()
 
-    def _pop_rows(self, layer: Layer, above: list[Layer]) -> None:
-        self._ask("SELECT flask_testbed.pop_layer(%s)", layer.number)
+    def _pop_rows(self, layer: Layer, above: list[Layer]) -> bool:
+        """Remove a layer of rows, and return whether that was possible."""
+        try:
+            self._call("SELECT flask_testbed.pop_layer(%s)", layer.number)
+        except psycopg.Error as error:
+            logger.debug("cannot pop layer %d: %s", layer.number, reason(error))
+            return False
         key = self._ask("SELECT flask_testbed.broken_foreign_key()") if above else None
         if key is not None:
             for one in reversed(above):
                 self.pop(one.owner)
             raise _out_of_order(layer, above[-1], f"has rows that others refer to ({key})")
+        return True
 
-    def _pop_schema(self, layer: Layer, above: list[Layer]) -> None:
+    def _pop_by_clone(self, layer: Layer, above: list[Layer]) -> None:
         self._layers = [one for one in self._layers if one not in above]
         self.replace()
         for one in [layer, *above]:
@@ -162,13 +182,15 @@ class Layers:
             except (NeedsClone, psycopg.Error) as error:
                 raise self._lost(error) from error
 
-    def _save(self, files: ExitStack) -> SavedLayers:
+    def _save(self, files: ExitStack) -> SavedLayers | None:
         numbers = [layer.number for layer in self._layers]
         try:
             return persist(
                 self._place.connection, lambda connection: SavedLayers(connection, numbers, files)
             )
         except psycopg.Error as error:
+            if self._layers[-1].template is not None:
+                return None  # it has the rows of all layers
             raise self._lost(error) from error
 
     def _lost(self, error: Exception) -> IsolationError:
@@ -180,8 +202,14 @@ class Layers:
         )
 
     def forget(self) -> None:
-        """Remove the layers that are in the database since an earlier run was killed."""
-        self._ask("SELECT flask_testbed.forget_layers(false)")
+        """Remove the layers that are in the database since an earlier run was killed.
+
+        :raises NeedsClone: they cannot be removed.
+        """
+        try:
+            self._call("SELECT flask_testbed.forget_layers(false)")
+        except psycopg.Error as error:
+            raise NeedsClone(reason(error)) from error
 
     def close(self) -> None:
         """Drop the templates of the layers."""
@@ -190,19 +218,28 @@ class Layers:
                 self._place.drop_copy(layer.template)
         self._layers.clear()
 
-    def _ask(self, statement: LiteralString, *values: int) -> str | None:
+    def _call(self, statement: LiteralString, *values: int) -> str | None:
         """Return what a function answers. It is called again if the connection is terminated."""
 
-        def ask(connection: Connection) -> str | None:
+        def call(connection: Connection) -> str | None:
             row = connection.execute(statement, values).fetchone()
             return row[0] if row else None
 
+        return persist(self._place.connection, call)
+
+    def _ask(self, statement: LiteralString, *values: int) -> str | None:
+        """Return what a function answers.
+
+        :raises IsolationError: it fails.
+        """
         try:
-            return persist(self._place.connection, ask)
+            return self._call(statement, *values)
         except psycopg.Error as error:
-            raise IsolationError(
-                f"Rows cannot be kept for later tests: {reason(error)}."
-            ) from error
+            raise _cannot_keep(error) from error
+
+
+def _cannot_keep(error: psycopg.Error) -> IsolationError:
+    return IsolationError(f"Rows cannot be kept for later tests: {reason(error)}.")
 
 
 def _out_of_order(layer: Layer, last: Layer, what: str) -> IsolationError:

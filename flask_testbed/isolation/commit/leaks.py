@@ -48,6 +48,29 @@ FROM (
 """
 
 
+# What all databases of a server share and a test may have changed, and a hash of its value.
+_SHARED = """
+SELECT format('the role %I', rolname), '' FROM pg_roles
+UNION ALL
+SELECT format('the setting %s of the role %I', split_part(setting, '=', 1), rolname), md5(setting)
+FROM pg_db_role_setting CROSS JOIN unnest(setconfig) AS setting
+JOIN pg_roles r ON r.oid = setrole
+WHERE setdatabase = 0
+UNION ALL
+SELECT format('the tablespace %I', spcname), '' FROM pg_tablespace
+"""
+
+
+@dataclass(frozen=True)
+class Change:
+    """The schema or the settings of the database are not as they were at the start."""
+
+    what: str
+
+    def __str__(self) -> str:
+        return f"the database is not as it was at the start: {self.what}"
+
+
 @dataclass(frozen=True)
 class Leak:
     """A table that is not as it was at the start."""
@@ -91,12 +114,28 @@ class Horizons:
         return self._tests[place] if place < len(self._tests) else None
 
 
-def find_leaks(connection: Connection, horizons: Horizons) -> Sequence[Leak]:
+def find_leaks(connection: Connection, horizons: Horizons) -> Sequence[Leak | Change]:
     """Compare a database that has been reset with what it was at the start.
 
     :param connection: for resets, in autocommit mode.
     """
-    return list(_leaks(connection, horizons))
+    changes = connection.execute("SELECT command FROM flask_testbed.recorded_change LIMIT 1")
+    found = [Change(command) for (command,) in changes.fetchall()]
+    [(hidden,)] = connection.execute("SELECT flask_testbed.hidden_tables()").fetchall()
+    if hidden is None:
+        return [*found, *_leaks(connection, horizons)]
+    # Policies would hide rows from the owner of these tables.
+    with connection.transaction(force_rollback=True):
+        connection.execute("SELECT flask_testbed.force_policies(%s::oid[], false)", [hidden])
+        return [*found, *_leaks(connection, horizons)]
+
+
+def find_shared(connection: Connection) -> frozenset[tuple[str, str]]:
+    """Return what all databases of a server share and no reset undoes: roles, for example.
+
+    :returns: what it is, in words, and a hash of its value.
+    """
+    return frozenset((what, value) for what, value in connection.execute(_SHARED))
 
 
 def _leaks(connection: Connection, horizons: Horizons) -> Iterator[Leak]:

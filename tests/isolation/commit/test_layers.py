@@ -169,8 +169,8 @@ _CATALOGS = {
     "sequences": "SELECT sequencename, last_value FROM pg_sequences ORDER BY 1",
     "columns": "SELECT table_name, column_name, data_type FROM information_schema.columns"
     " WHERE table_schema = 'public' ORDER BY 1, 2",
-    "triggers": "SELECT tgname, tgrelid::regclass::text FROM pg_trigger WHERE NOT tgisinternal"
-    " ORDER BY 1, 2",
+    "triggers": "SELECT tgrelid::regclass::text FROM pg_trigger"
+    " WHERE tgfoid = 'flask_testbed.note_write'::regproc ORDER BY 1",
 }
 
 TEAM = "INSERT INTO team (name) VALUES ('red'), ('blue')"

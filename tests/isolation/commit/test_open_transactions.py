@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -12,25 +14,22 @@ from typing import Any
 import psycopg
 import pytest
 import sqlalchemy as sa
-from flask import Flask
-from flask_sqlalchemy import SQLAlchemy
 from psycopg import sql
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from flask_testbed import TestbedWarning
-from flask_testbed.application.databases import database_of
-from flask_testbed.application.target import target_of
 from flask_testbed.embedded.server import EmbeddedServer
 from flask_testbed.errors import IsolationError
 from flask_testbed.isolation.commit import reset as isolation
 from flask_testbed.isolation.commit.install import install
+from flask_testbed.isolation.mode import Isolation
 from flask_testbed.postgres.cluster import Cluster
-from flask_testbed.postgres.connecting import connect_parameters
 from flask_testbed.sandbox.sandbox import Sandbox
+from tests.support.notes import add, connect, notes
 from tests.support.paths import INSTANCE
 from tests.support.servers import Stock
 from tests.support.toys import add_tables
+from tests.support.waiting import PATIENCE
 
 PACKAGE = Path(isolation.__file__).parent
 
@@ -38,72 +37,14 @@ PACKAGE = Path(isolation.__file__).parent
 #: statement of PL/pgSQL or of SQL.
 EFFECTS = (
     "pg_terminate_backend|pg_cancel_backend|setval|nextval|lo_unlink|lo_create|set_config"
-    r"|pg_(?:try_)?advisory_\w+|flask_testbed\.(?:watch_writes|unwatch_writes|truncate_tables"
-    r"|(?:empty|restore|reset|choose|copy|note|forget|remember|begin|create|undo)_\w+)"
+    r"|pg_(?:try_)?advisory_\w+|flask_testbed\.(?:watch_writes|unwatch_writes|protect|insert_rows"
+    r"|(?:empty|restore|reset|choose|copy|note|forget|accept|create|undo|truncate|force"
+    r"|bound|find)_\w+)"
 )
 _END = r"\b(?:THEN|PERFORM|SELECT|RETURN|LOOP|EXECUTE|UPDATE|SET)\b"
 CONDITION = re.compile(
     rf"\b(?:WHERE|ON|HAVING|AND|OR(?! REPLACE)|NOT)\b(?:(?!{_END})[^;]){{0,80}}?\b(?:{EFFECTS})\("
 )
-
-
-class Base(DeclarativeBase):
-    pass
-
-
-db = SQLAlchemy(model_class=Base)
-
-
-class Note(db.Model):
-    id: Mapped[int] = mapped_column(primary_key=True)
-    text: Mapped[str]
-
-
-@pytest.fixture
-def make_sandbox(
-    monkeypatch: pytest.MonkeyPatch, init_app: Callable[..., None]
-) -> Iterator[Callable[..., Sandbox]]:
-    """Makes a sandbox: on the embedded server, or on that of a URL."""
-    monkeypatch.setattr(SQLAlchemy, "init_app", init_app)
-    made_for: list[Flask] = []
-    with ExitStack() as last:
-
-        def make(url: str | None = None) -> Sandbox:
-            app = Flask("open", instance_path=str(INSTANCE))
-            app.config["SQLALCHEMY_DATABASE_URI"] = "postgresql+psycopg://localhost/open"
-            server = EmbeddedServer(INSTANCE, "test")
-            app.config["TEST_DATABASE_URL"] = url or server.url("open_test")
-            last.callback(server.release)
-            server.start()
-            db.init_app(app)
-            last.callback(made_for.append, app)  # an AppDatabase refers to it weakly
-            database = database_of(app)
-            made = Sandbox(database, target_of(database), "")
-            made.redirect(database)
-            last.callback(made.close)
-            return made
-
-        yield make
-
-
-@pytest.fixture
-def sandbox(make_sandbox: Callable[..., Sandbox]) -> Sandbox:
-    return make_sandbox()
-
-
-def add(sandbox: Sandbox, text: str) -> None:
-    with sandbox.app_database.app.app_context():
-        db.session.add(Note(text=text))
-        db.session.commit()
-
-
-def notes(sandbox: Sandbox) -> list[str]:
-    with sandbox.app_database.app.app_context():
-        return list(db.session.scalars(sa.select(Note.text)))
-
-
-def connect(url: URL) -> psycopg.Connection[Any]:
-    return psycopg.connect(**connect_parameters(url))
 
 
 @pytest.fixture
@@ -232,6 +173,75 @@ def test_a_transaction_of_a_role_that_may_not_be_ended_is_one_sentence(
         stock.rows("REVOKE pg_read_all_stats FROM maker")
 
 
+def test_a_prepared_transaction_is_rolled_back_and_named(
+    stock: Stock, make_sandbox: Callable[..., Sandbox]
+) -> None:
+    sandbox = make_sandbox(stock.url("open_test", "maker"))
+    for role in ("maker", "boss"):
+        add(sandbox, "before")
+        url = stock.url(sandbox.url().database or "", role)
+        with closing(psycopg.connect(url)) as connection:
+            connection.execute("INSERT INTO note (text) VALUES ('prepared')")
+            connection.execute(f"PREPARE TRANSACTION 'it''s {role}'")
+        if role == "maker":
+            with pytest.warns(TestbedWarning, match='the prepared transaction "it\'s maker"'):
+                sandbox.reset()
+        else:
+            with pytest.raises(IsolationError, match="'maker' may not roll back"):
+                sandbox.reset()
+            stock.rows("ROLLBACK PREPARED 'it''s boss'", sandbox.url().database or "")
+            sandbox.reset()
+        assert notes(sandbox) == []
+
+
+def test_a_signal_in_a_reset_spoils_the_connection_alone(sandbox: Sandbox) -> None:
+    add(sandbox, "left")
+    sandbox.database.connection().execute("BEGIN")
+    sandbox.reset()
+    assert notes(sandbox) == []
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_what_goes_on_writing_after_its_test_is_named(sandbox: Sandbox, raw: bool) -> None:
+    stop, written = threading.Event(), threading.Event()
+
+    def write() -> None:
+        with closing(connect(sandbox.url())) as connection:
+            while not stop.wait(0.003):
+                if raw:
+                    connection.execute("INSERT INTO note (text) VALUES ('again')")
+                    connection.commit()
+                else:
+                    add(sandbox, "again")
+                written.set()
+
+    add(sandbox, "once")
+    sandbox.reset()
+    sandbox.begin(Isolation(test="test_guilty"))
+    add(sandbox, "once")
+    thread = threading.Thread(target=write, name="the writer")
+    thread.start()
+    try:
+        assert written.wait(PATIENCE)
+        who = r"process \d+ of the user" if raw else "the thread 'the writer'"
+        with pytest.warns(TestbedWarning, match=rf"test_guilty has ended.* {who}.*public\.note"):
+            sandbox.reset()
+    finally:
+        stop.set()
+        thread.join(PATIENCE)
+    sandbox.reset()
+    assert notes(sandbox) == []
+
+
+def test_a_thread_that_only_waits_is_not_named(sandbox: Sandbox) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(add, sandbox, "once").result(PATIENCE)
+        sandbox.reset()
+        pool.submit(add, sandbox, "once").result(PATIENCE)
+        sandbox.reset()
+    assert notes(sandbox) == []
+
+
 @pytest.mark.parametrize(
     "path", sorted([*PACKAGE.rglob("*.sql"), *PACKAGE.rglob("*.py")]), ids=lambda path: path.name
 )
@@ -264,7 +274,9 @@ def test_many_tables_still_have_their_writes_noted(stock: Stock) -> None:
         install(connection)
 
     noted = stock.rows(
-        "SELECT tgrelid::regclass::text FROM pg_trigger WHERE NOT tgisinternal", "noted"
+        "SELECT tgrelid::regclass::text FROM pg_trigger WHERE NOT tgisinternal"
+        " AND tgfoid = 'flask_testbed.note_write'::regproc",
+        "noted",
     )
     body = stock.rows("SELECT prosrc FROM pg_proc WHERE proname = 'empty_tables'", "noted")[0]
     assert len(noted) == 60  # all but what is a partition, has some or inherits

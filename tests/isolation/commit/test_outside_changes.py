@@ -6,8 +6,12 @@ from contextlib import closing
 
 import pytest
 
+from flask_testbed.embedded.server import EmbeddedServer
+from flask_testbed.isolation.commit.leaks import Horizons, Leak, find_leaks
 from flask_testbed.isolation.commit.reset import NeedsClone
 from tests.support.boxes import MakeBox
+from tests.support.notes import MakeSandbox, connect
+from tests.support.paths import INSTANCE
 
 MIGRATION = (
     "CREATE TYPE mood AS ENUM ('good')",
@@ -91,3 +95,42 @@ def test_a_bound_of_the_application_stays(make_box: MakeBox) -> None:
     box = make_box("ALTER DATABASE THIS_DATABASE SET lock_timeout = '3s'")
     bound = "SELECT flask_testbed.bound_waits('9s')"
     assert box.resetter.execute(bound).fetchone() == (False,)
+
+
+@pytest.mark.parametrize("role", ["ordinary"], indirect=True)
+@pytest.mark.parametrize("row", ["", "INSERT INTO note (name) VALUES ('first')"])
+def test_policies_hide_no_leak_from_the_owner(make_box: MakeBox, row: str) -> None:
+    box = make_box(
+        *MIGRATION,
+        row,
+        "ALTER TABLE note ENABLE ROW LEVEL SECURITY",
+        "ALTER TABLE note FORCE ROW LEVEL SECURITY",
+        "CREATE POLICY own ON note USING (name = current_setting('app.name')) WITH CHECK (true)",
+    )
+    box.run("INSERT INTO note (name) VALUES ('left')")
+    assert find_leaks(box.resetter, Horizons()) == [Leak("public.note", 1, 0, None)]
+    box.reset()
+    assert find_leaks(box.resetter, Horizons()) == []
+
+
+def test_a_change_of_the_database_is_a_leak(make_box: MakeBox) -> None:
+    box = make_box()
+    box.run(f"ALTER DATABASE {box.name} SET work_mem = '7MB'")
+    (leak,) = find_leaks(box.resetter, Horizons())
+    assert str(leak).startswith("the database is not as it was at the start: settings of the")
+
+
+def test_what_all_databases_share_is_named(make_sandbox: MakeSandbox) -> None:
+    sandbox = make_sandbox()
+    with closing(connect(sandbox.url())) as connection:
+        connection.autocommit = True
+        connection.execute("DROP ROLE IF EXISTS testbed_new")
+        connection.execute("CREATE ROLE testbed_new")
+        connection.execute("ALTER ROLE testbed_new SET work_mem = '7MB'")
+        sandbox.close()
+    with closing(connect(EmbeddedServer(INSTANCE, "test").url("postgres"))) as connection:
+        connection.execute("DROP ROLE testbed_new")
+        connection.commit()
+    assert {"the role testbed_new", "the setting work_mem of the role testbed_new"} <= set(
+        sandbox.shared
+    )

@@ -209,17 +209,22 @@ BEGIN
 END
 $$;
 
--- The changes of the schema, and of what is outside of it; no row if there are none. Read by each
--- reset, and before a layer is pushed or popped.
-CREATE VIEW flask_testbed.schema_change AS
+-- The changes that no transaction of a test can have rolled back; no row if there are none. Read at the
+-- end of a run.
+CREATE VIEW flask_testbed.recorded_change AS
 SELECT command FROM flask_testbed.recorded_ddl
-UNION ALL
-SELECT 'the schema' FROM flask_testbed.compared
-WHERE CASE WHEN schema IS NOT NULL THEN schema <> flask_testbed.schema_version() END
 UNION ALL
 SELECT 'settings of the database, an event trigger or a large object'
 FROM flask_testbed.compared c JOIN flask_testbed.outside o USING (database)
 WHERE c.outside <> o.version;
+
+-- All changes of the schema, and of what is outside of it. Temporary tables count, where catalogs are
+-- compared. Read by each reset, and before a layer is pushed or popped.
+CREATE VIEW flask_testbed.schema_change AS
+SELECT command FROM flask_testbed.recorded_change
+UNION ALL
+SELECT 'the schema' FROM flask_testbed.compared
+WHERE CASE WHEN schema IS NOT NULL THEN schema <> flask_testbed.schema_version() END;
 
 -- Bound how long sessions that begin from now on wait for a lock. Return false, and do nothing, if the
 -- application has set a bound for this database. NULL removes the bound. Called in rollback mode.

@@ -97,9 +97,8 @@ DECLARE
 BEGIN
     FOR relation IN SELECT DISTINCT oid FROM flask_testbed.touched LOOP
         CONTINUE WHEN flask_testbed.is_restored(relation);
-        IF NOT flask_testbed.truncate_if_needed(ARRAY[relation]) THEN
-            EXECUTE format('DELETE FROM ONLY %s', relation::regclass);
-        END IF;
+        CONTINUE WHEN flask_testbed.truncate_if_needed(ARRAY[relation]);
+        EXECUTE format('DELETE FROM ONLY %s', relation::regclass);
     END LOOP;
 END
 $$;
@@ -113,8 +112,10 @@ DECLARE
 BEGIN
     SELECT array_agg(oid) INTO emptied FROM flask_testbed.user_table
     WHERE pg_relation_size(oid) > 0 AND NOT flask_testbed.is_restored(oid);
-    IF emptied IS NOT NULL AND flask_testbed.truncate_if_needed(emptied) THEN
-        emptied := NULL;
+    IF emptied IS NOT NULL THEN
+        IF flask_testbed.truncate_if_needed(emptied) THEN
+            emptied := NULL;
+        END IF;
     END IF;
     PERFORM flask_testbed.restore_rows_checked(emptied);
 END
