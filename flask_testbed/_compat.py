@@ -11,12 +11,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from weakref import ref
 
 import psycopg
 from flask import globals as globals_of_flask
 from psycopg import errors, pq
+from psycopg._cursor_base import BaseCursor
 from psycopg.adapt import AdaptersMap
 from sqlalchemy.engine import make_url
 from sqlalchemy.engine.mock import MockConnection
@@ -118,6 +119,107 @@ class BorrowingConnection(psycopg.Connection[Any]):
                 f"can't change {attribute!r} now: connection in transaction status INTRANS"
             )
         yield from ()
+
+
+class UnwatchedConnection(psycopg.Connection[Any]):
+    """A connection of the testbed's own, which :func:`watch_connecting` does not watch."""
+
+
+def watch_connecting(change: Callable[[dict[str, Any]], None]) -> Callable[[], None]:
+    """Let a function change the parameters of each connection that psycopg makes. psycopg 3.3.
+
+    Psycopg has a method for that, which is private: `_get_connection_params`.
+
+    :returns: a function that ends this.
+    """
+    kinds: tuple[Any, ...] = (psycopg.Connection, psycopg.AsyncConnection)
+    originals = [vars(kind)["_get_connection_params"] for kind in kinds]
+
+    def changed(cls: Any, conninfo: str, **parameters: Any) -> dict[str, Any]:
+        found: dict[str, Any] = originals[0].__func__(cls, conninfo, **parameters)
+        if not issubclass(cls, UnwatchedConnection):
+            change(found)
+        return found
+
+    async def changed_async(cls: Any, conninfo: str, **parameters: Any) -> dict[str, Any]:
+        found: dict[str, Any] = await originals[1].__func__(cls, conninfo, **parameters)
+        change(found)
+        return found
+
+    methods: tuple[Any, ...] = (changed, changed_async)
+    for kind, method in zip(kinds, methods, strict=True):
+        kind._get_connection_params = classmethod(method)
+
+    def end() -> None:
+        for kind, original in zip(kinds, originals, strict=True):
+            kind._get_connection_params = original
+
+    return end
+
+
+class ClientState(NamedTuple):
+    """What psycopg's connection knows, and the server does not.
+
+    Two states are equal if nothing was set and nothing registered between them.
+    """
+
+    settings: tuple[Any, ...]
+    adapters: tuple[int, ...]
+    """The identities of the maps of adapters, each of which is copied before it is changed."""
+
+    maps: tuple[Any, ...]
+    """The maps, so that their identities are not those of others."""
+
+
+def keep_adapters(connection: psycopg.Connection[Any]) -> None:
+    """Have psycopg copy a map of a connection's adapters before it changes it. psycopg 3.3."""
+    # It does so with the maps that another object has taken over.
+    AdaptersMap(connection.adapters)
+
+
+def client_state(connection: psycopg.Connection[Any]) -> ClientState:
+    """Return the state of a connection, after :func:`keep_adapters`. psycopg 3.3."""
+    adapters = connection.adapters
+    maps = (*adapters._dumpers.values(), *adapters._dumpers_by_oid, *adapters._loaders)
+    maps += (adapters.types._registry,)
+    settings = (
+        connection.autocommit,
+        connection.isolation_level,
+        connection.read_only,
+        connection.deferrable,
+        connection.row_factory,
+        connection.cursor_factory,
+        connection.server_cursor_factory,
+        connection.prepare_threshold,
+        None if isinstance(connection, BorrowingConnection) else connection.prepared_max,
+        *connection._notice_handlers,
+        *connection._notify_handlers,
+    )
+    return ClientState(settings, tuple(map(id, maps)), maps)
+
+
+#: Called with a cursor and a query; without a query for a COPY, and to fetch from a server cursor.
+StatementListener = Callable[[Any, Any], None]
+
+_statement_listeners: list[StatementListener] = []
+
+
+def listen_to_statements(listener: StatementListener) -> None:
+    """Call a function before each statement of each cursor of psycopg. psycopg 3.3.
+
+    A second call for the same function has no effect.
+    """
+    if not _statement_listeners:
+        original: Any = BaseCursor._start_query
+
+        def start_query(cursor: Any, query: Any = None) -> Any:
+            for one in _statement_listeners:
+                one(cursor, query)
+            return original(cursor, query)
+
+        BaseCursor._start_query = start_query  # type: ignore[method-assign, assignment]
+    if listener not in _statement_listeners:
+        _statement_listeners.append(listener)
 
 
 def forget_prepared(connection: psycopg.Connection[Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import enum
 from collections.abc import Iterator
@@ -14,7 +15,11 @@ import sqlalchemy as sa
 from factory.alchemy import SQLAlchemyModelFactory, SQLAlchemyOptions
 from flask import Flask, current_app
 from psycopg import pq
+from psycopg.adapt import AdaptersMap
 from psycopg.pq import Format
+from psycopg.types import TypeInfo
+from psycopg.types.json import JsonDumper
+from psycopg.types.string import TextLoader
 from sqlalchemy import event
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
@@ -53,6 +58,67 @@ def test_the_parts_of_a_connection_that_borrows() -> None:
         attributes = {"_adapters", "_autocommit", "_closed", "_num_transactions", "_prepared"}
         assert attributes <= vars(connection).keys()
         _compat.forget_prepared(connection)
+    finally:
+        connection.close()
+
+
+def test_the_parameters_of_a_connection_can_be_changed() -> None:
+    def change(parameters: dict[str, Any]) -> None:
+        assert parameters["dbname"] == "x"
+        parameters.update(host="127.0.0.1", port=1, connect_timeout=1)
+
+    before = psycopg.Connection._get_connection_params
+    end = _compat.watch_connecting(change)
+    try:
+        with pytest.raises(psycopg.OperationalError, match="port 1 failed"):
+            psycopg.connect("dbname=x host=/nowhere")
+        with pytest.raises(psycopg.OperationalError, match="nowhere"):
+            _compat.UnwatchedConnection.connect("dbname=x host=/nowhere")
+        with pytest.raises(psycopg.OperationalError, match="port 1 failed"):
+            asyncio.run(psycopg.AsyncConnection.connect("dbname=x host=/nowhere"))
+    finally:
+        end()
+    assert psycopg.Connection._get_connection_params == before
+
+
+def test_each_statement_is_heard_of() -> None:
+    heard: list[tuple[Any, Any]] = []
+
+    def listen(cursor: Any, query: Any) -> None:
+        heard.append((cursor, query))
+
+    _compat.listen_to_statements(listen)
+    _compat.listen_to_statements(listen)
+    connection = psycopg.Connection[Any](pq.PGconn.connect_start(b"host=127.0.0.1 port=1"))
+    try:
+        for kind in (psycopg.Cursor, psycopg.ClientCursor, psycopg.RawCursor):
+            cursor = kind(connection)
+            with pytest.raises(psycopg.OperationalError):
+                cursor.execute("SELECT 1")
+            assert heard.pop() == (cursor, "SELECT 1")
+            assert not heard
+    finally:
+        connection.close()
+        _compat._statement_listeners.remove(listen)
+
+
+def test_a_change_of_a_connection_is_seen() -> None:
+    connection = psycopg.Connection[Any](pq.PGconn.connect_start(b"host=127.0.0.1 port=1"))
+    try:
+        for change in (
+            lambda: connection.adapters.register_dumper(dict, JsonDumper),
+            lambda: connection.adapters.register_dumper(list, JsonDumper),
+            lambda: connection.adapters.register_loader("json", TextLoader),
+            lambda: TypeInfo("of_a_test", 123456, 0).register(connection),
+            lambda: connection.add_notice_handler(print),
+        ):
+            _compat.keep_adapters(connection)
+            before = _compat.client_state(connection)
+            # As each cursor does, which has adapters of its own.
+            AdaptersMap(connection.adapters).register_dumper(dict, JsonDumper)
+            assert _compat.client_state(connection) == before
+            change()
+            assert _compat.client_state(connection) != before
     finally:
         connection.close()
 

@@ -37,6 +37,8 @@ class AppDatabase:
         self.bind = bind
         self.routes: dict[str | None, Route] = {}
         """The routes that lead to this database, by bind key."""
+        self.shown: set[URL] = set()
+        """Every URL that the application was told of."""
 
     def __repr__(self) -> str:
         app = self._app()
@@ -77,10 +79,14 @@ class AppDatabase:
             route.engine.dispose()
 
     def show(self, url: URL) -> None:
-        """Make the engines and the configuration say that the database is at a URL."""
-        for route in self.routes.values():
-            route.engine.url = url
-        self.configure(url)
+        """Make the engines and the configuration say that the database is at a URL.
+
+        Whatever is made of it later leads to the database, wherever that is then.
+        """
+        for key, route in self.routes.items():
+            route.show(url)
+            self._configure(key, route.engine.url)
+        self.shown.add(url)
 
     def dispose(self) -> None:
         """Close the pooled connections of the engines that lead here."""
@@ -98,14 +104,17 @@ class AppDatabase:
 
     def configure(self, url: URL) -> None:
         """Set the URL of the database in the application's configuration."""
+        self._configure(self.bind, url)
+
+    def _configure(self, key: str | None, url: URL) -> None:
         app = self.app
         text = url.render_as_string(hide_password=False)
-        if self.bind is None:
+        if key is None:
             app.config["SQLALCHEMY_DATABASE_URI"] = text
             return
-        given = app.config["SQLALCHEMY_BINDS"][self.bind]
+        given = app.config["SQLALCHEMY_BINDS"][key]
         said = {**given, "url": text} if isinstance(given, dict) else text
-        app.config["SQLALCHEMY_BINDS"] = {**app.config["SQLALCHEMY_BINDS"], self.bind: said}
+        app.config["SQLALCHEMY_BINDS"] = {**app.config["SQLALCHEMY_BINDS"], key: said}
 
 
 def database_of(app: Flask) -> AppDatabase:
@@ -139,11 +148,12 @@ def databases_of(app: Flask) -> list[AppDatabase]:
     databases: list[AppDatabase] = []
     for key in sorted(engines, key=lambda key: key or ""):
         if key is None or engines[key].dialect.name == "postgresql":
-            route = Route(engines[key])
-            same = (one for one in databases if is_same_database(route.own, one.own_url))
+            own = engines[key].url
+            same = (one for one in databases if is_same_database(own, one.own_url))
             database = next(same, None)
+            route = Route(engines[key], database.own_url if database is not None else None)
             if database is None:
-                database = AppDatabase(app, db, route.own, key)
+                database = AppDatabase(app, db, own, key)
                 databases.append(database)
                 gate.add_database(database)
             database.routes[key] = route

@@ -18,9 +18,11 @@ pool's record. https://docs.sqlalchemy.org/en/20/core/events.html
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
-from weakref import WeakSet, WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 
+import psycopg
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import DisconnectionError
@@ -28,11 +30,12 @@ from sqlalchemy.pool import Pool
 
 from ..errors import IsolationError, SettingsError
 from ..postgres.addresses import is_same_place
-from ..postgres.connecting import connect_parameters
+from ..postgres.connecting import connect_parameters, reason
+from .reflection import hide_schema
 from .routes import Route, TrackedConnection
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine.interfaces import Dialect
+    from sqlalchemy.engine.interfaces import Dialect, ExceptionContext
     from sqlalchemy.pool import ConnectionPoolEntry
 
 #: Key of a :class:`TrackedConnection` in the ``info`` of the pool's record.
@@ -43,6 +46,7 @@ class RedirectedDatabase(Protocol):
     """What the gate asks of a database of an application (:class:`.databases.AppDatabase`)."""
 
     own_url: URL
+    shown: set[URL]
 
     @property
     def route(self) -> Route:
@@ -65,6 +69,8 @@ class Gate:
         """The route of each engine of Flask-SQLAlchemy, by the id of the engine's dialect."""
         self._databases: WeakSet[RedirectedDatabase] = WeakSet()
         """Every database of every application, whose unmanaged engines are redirected too."""
+        self._users: WeakKeyDictionary[Dialect, str] = WeakKeyDictionary()
+        """The users of engines that keep their own, by the dialect of the engine."""
         self._forbidden = ""
 
     def __repr__(self) -> str:
@@ -79,6 +85,7 @@ class Gate:
         """
         if not event.contains(Engine, "do_connect", self.connecting):
             event.listen(Engine, "do_connect", self.connecting)
+            event.listen(Engine, "handle_error", self.failed)
             event.listen(Pool, "connect", self.connected)
             event.listen(Pool, "checkout", self.checked_out)
             event.listen(Pool, "checkin", self.checked_in)
@@ -125,7 +132,33 @@ class Gate:
         if route is None:
             return None
         tracked = record.info[KEY] = TrackedConnection(route, is_unmanaged=own is not None)
-        return route.connect(tracked, parameters, own or route.own)
+        if route.is_redirected:
+            hide_schema(dialect)
+        connection = route.connect(tracked, parameters, own or route.own)
+        if tracked.user is not None:
+            self._users[dialect] = tracked.user.name
+        return connection
+
+    def connecting_directly(self, parameters: dict[str, Any]) -> None:
+        """Change the parameters of a connection that the application makes without an engine.
+
+        It is redirected if it leads where a test database was said to be. The application may have
+        read that before the database had its name, or connect before it exists.
+        """
+        route, _ = self._shown_at(parameters)
+        if route is not None:
+            self._check_allowed()
+            route.connect_directly(parameters)
+
+    def failed(self, context: ExceptionContext) -> None:
+        """Explain why a user of the application's own cannot connect to a test database."""
+        __tracebackhide__ = True
+        user = self._users.get(context.dialect)
+        if user is None or context.connection is not None:
+            return
+        error = context.original_exception
+        if isinstance(error, psycopg.OperationalError):
+            raise SettingsError(_no_entry_message(user, reason(error))) from error
 
     def connected(self, connection: Any, record: ConnectionPoolEntry) -> None:
         """Check where a new connection leads, before anything is sent on it."""
@@ -196,13 +229,28 @@ class Gate:
             return None, None
         # psycopg 2 and 3 say dbname, others database.
         place = {"dbname": parameters.get("database"), **parameters}
-        for database in list(self._databases):
-            if database.is_alive and database.route.is_redirected:
-                for url in (database.own_url, database.configured):
-                    if is_same_place(place, connect_parameters(url)):
-                        _check_driver(dialect)
-                        return database.route, url
+        route, url = self._shown_at(place)
+        for database in self._redirected() if route is None else ():
+            for own in (database.own_url, database.configured):
+                if is_same_place(place, connect_parameters(own)):
+                    route, url = database.route, own
+        if route is not None:
+            _check_driver(dialect)
+        return route, url
+
+    def _shown_at(self, place: dict[str, Any]) -> tuple[Route, URL] | tuple[None, None]:
+        """The route to the test database that is, or was said to be, at a place, and its URL."""
+        tests = [one for one in self._redirected() if one.route.is_test]
+        # Two of them may have been said to be where only one of them is.
+        current = ((one.route, one.route.url) for one in tests)
+        shown = ((one.route, url) for one in tests for url in list(one.shown))
+        for route, url in chain(current, shown):
+            if url is not None and _is_at(place, url):
+                return route, url
         return None, None
+
+    def _redirected(self) -> list[RedirectedDatabase]:
+        return [one for one in list(self._databases) if one.is_alive and one.route.is_redirected]
 
     def _misled(self, tracked: TrackedConnection) -> str:
         """The message for a connection that leads where it was not meant to lead; else empty.
@@ -215,8 +263,7 @@ class Gate:
             return ""
         if tracked.place is not None:
             return "" if _is_same(place, tracked.place) else _misled_message(place)
-        redirected = (one for one in list(self._databases) if one.is_alive)
-        owns = [one.own_url for one in redirected if one.route.is_redirected]
+        owns = [one.own_url for one in self._redirected()]
         misled = any(is_same_place(place, connect_parameters(own)) for own in owns)
         return _misled_message(place) if misled else ""
 
@@ -242,12 +289,26 @@ def _place_of(connection: Any) -> dict[str, Any] | None:
     return {"dbname": info.dbname, "host": info.host, "port": info.port}
 
 
+def _is_at(place: dict[str, Any], url: URL) -> bool:
+    """Whether parameters lead to a URL, which names its database."""
+    return place.get("dbname") == url.database and is_same_place(place, connect_parameters(url))
+
+
 def _is_same(place: dict[str, Any], meant: dict[str, Any]) -> bool:
     """Whether a connection leads where it was meant to lead."""
     # Equal words need no look at the network.
     if all(str(place[key]) == str(meant[key]) for key in ("dbname", "host", "port")):
         return True
     return is_same_place(place, meant)
+
+
+def _no_entry_message(user: str, said: str) -> str:
+    return (
+        f"An engine of the application connects as the user {user!r}, who is not that of its first"
+        f" engine, and the server of the test database refuses: {said}. Let a template hook create"
+        " that role, or give the engine a URL without a user in tests: it then connects as the user"
+        " of the test database."
+    )
 
 
 def _misled_message(place: dict[str, Any]) -> str:

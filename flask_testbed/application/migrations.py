@@ -1,18 +1,25 @@
-"""A schema that is built by the application's migrations."""
+"""A schema that is built by the application's migrations.
+
+One upgrade builds all databases of an application, as ``flask db init --multidb`` has set it up. A
+database in which it creates nothing is built from the models.
+"""
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from configparser import RawConfigParser
 from importlib.metadata import version
 from pathlib import Path
 
 from flask import Flask
+from sqlalchemy import inspect
 
 from .._compat import outer_migration
 from .databases import AppDatabase
 from .fingerprint import files_below, hash_files, imported_by
+from .models import Models
 
 
 class Migrations:
@@ -21,28 +28,32 @@ class Migrations:
     name = "migrations"
     advice = "Try them on the application's own database with: flask db upgrade"
 
-    def fingerprint(self, database: AppDatabase) -> str:
+    def fingerprint(self, databases: Sequence[AppDatabase]) -> str:
         """Return a hash of the migrations, and of the project's modules that they import."""
-        folders = _folders(database.app)
+        default, *others = databases
+        folders = _folders(default.app)
         files = files_below(folders)
         # Alembic names constraints by the naming convention of the models.
         return "\0".join(
             (
                 hash_files([*files, *imported_by(files)], folders[0]),
                 version("alembic"),
-                _naming_convention(database),
+                _naming_convention(default),
+                Models().fingerprint(others),
             )
         )
 
-    def build(self, database: AppDatabase) -> None:
-        """Run the migrations."""
+    def build(self, databases: Sequence[AppDatabase]) -> None:
+        """Run the migrations, and create the tables of databases that they have left empty."""
         # Not flask_migrate.upgrade(): it ends the process if a migration fails.
         from alembic import command
 
-        configured = database.app.extensions["migrate"]
+        default, *others = databases
+        configured = default.app.extensions["migrate"]
         # A command of the application's may be what connects, and the template is built inside it.
         with outer_migration():
             command.upgrade(configured.migrate.get_config(configured.directory), "heads")
+        Models().build([one for one in others if not inspect(one.route.engine).get_table_names()])
 
 
 def has_migrations(app: Flask) -> bool:

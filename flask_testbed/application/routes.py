@@ -14,8 +14,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+from psycopg import pq
 from sqlalchemy.engine import URL, Engine
 
 from ..embedded.parameters import ignore_environment
@@ -29,6 +30,13 @@ logger = logging.getLogger(__name__)
 is_detour: ContextVar[bool] = ContextVar("flask_testbed_is_detour", default=False)
 
 
+class User(NamedTuple):
+    """A role of the server, and its password."""
+
+    name: str
+    password: str | None
+
+
 class Destination:
     """A database that routes lead to. Its methods stand in the order of a connection's life."""
 
@@ -36,12 +44,20 @@ class Destination:
         """Create the database if need be, and return its URL."""
         raise NotImplementedError
 
+    @property
+    def current_url(self) -> URL | None:
+        """The URL of the database, or None before it has been created."""
+        return None
+
     def connecting(self, tracked: TrackedConnection, parameters: dict[str, Any]) -> Any:
         """Return a connection to use in place of a new one, or None to connect.
 
         :param parameters: those of the connection, which lead to the database already.
         """
         return None
+
+    def connected_directly(self) -> None:
+        """Note that the application makes a connection without an engine."""
 
     def checked_out(self, tracked: TrackedConnection) -> None:
         """Note that a connection leaves its pool.
@@ -69,6 +85,9 @@ class TrackedConnection:
     connection: Any = None
     """The driver's connection, or None before there is one."""
 
+    user: User | None = None
+    """The user that it connects as, if that is not the test database's."""
+
     mode: Mode = "commit"
     """How what is done on it is undone."""
 
@@ -89,10 +108,11 @@ class Route:
     """The way from an engine to a database.
 
     :param engine: an engine for PostgreSQL through psycopg 3.
+    :param main: URL of the engine that was configured first for the same database, or None.
     :raises SettingsError: the engine is for another database or driver.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, main: URL | None = None) -> None:
         if (engine.dialect.name, engine.dialect.driver) != ("postgresql", "psycopg"):
             raise SettingsError(
                 f"The application's engine is for {engine.dialect.name}+{engine.dialect.driver};"
@@ -102,6 +122,7 @@ class Route:
         self.engine = engine
         self.own = engine.url
         """The application's own database, as the engine was configured."""
+        self._main = main or engine.url
         self.destination: Destination | None = None
         """Where the engine is redirected to; None for the application's own database."""
         self.is_test = False
@@ -127,6 +148,13 @@ class Route:
     def detour_url(self) -> URL | None:
         """The database of this thread's detour, or None outside of one."""
         return getattr(self._detour, "url", None)
+
+    @property
+    def url(self) -> URL | None:
+        """Where connections lead now, or None before that database has been created."""
+        if self.detour_url is None and self.destination is not None:
+            return self.destination.current_url
+        return self.detour_url
 
     @property
     def is_redirected(self) -> bool:
@@ -156,6 +184,15 @@ class Route:
                 self._open.discard(connection)
             temporary.dispose()
 
+    def show(self, url: URL) -> None:
+        """Make the engine say that it leads to a URL, as its own user if it has one."""
+        self.engine.url = as_user(url, self.user)
+
+    @property
+    def user(self) -> User | None:
+        """The user of the engine, if the database's first engine is another user's."""
+        return user_besides(self._main, connect_parameters(self.own))
+
     # Called by the gate
 
     def connect(self, tracked: TrackedConnection, parameters: dict[str, Any], own: URL) -> Any:
@@ -165,6 +202,7 @@ class Route:
         :param own: where they lead.
         :returns: a connection to use in its place, or None to connect.
         """
+        own_user = user_besides(own, parameters) if tracked.is_unmanaged else self.user
         tracked.detour, tracked.destination = self.detour_url, self.destination
         if tracked.detour is not None:
             redirect(parameters, own, tracked.detour)
@@ -173,10 +211,19 @@ class Route:
         if tracked.destination is None:
             return None
         url = tracked.destination.url()
-        redirect(parameters, own, url)
+        redirect(parameters, own, as_user(url, own_user))
         tracked.place = place_in(parameters)
-        self.engine.url = url
+        tracked.user = own_user
         return tracked.destination.connecting(tracked, parameters)
+
+    def connect_directly(self, parameters: dict[str, Any]) -> None:
+        """Redirect a connection that is about to be made without an engine."""
+        url = self.detour_url
+        if url is None and self.destination is not None:
+            url = self.destination.url()
+            self.destination.connected_directly()
+        if url is not None:
+            redirect_place(parameters, url)
 
     def opened(self, tracked: TrackedConnection) -> None:
         """Note that a connection was made."""
@@ -197,6 +244,29 @@ def _close_all(connections: Iterable[Any], pid: int) -> None:
             connection.close()
 
 
+def user_besides(main: URL, parameters: dict[str, Any]) -> User | None:
+    """The user of a connection, if it has one that is not that of a URL."""
+    name = parameters.get("user")
+    if name is None or name == (main.username or _default_user()):
+        return None
+    return User(name, parameters.get("password"))
+
+
+def _default_user() -> str | None:
+    """The user of a connection that names none, as libpq finds it."""
+    defaults = {option.keyword: option.val for option in pq.Conninfo.get_defaults()}
+    found = defaults.get(b"user")
+    return found.decode() if found else None
+
+
+def as_user(url: URL, user: User | None) -> URL:
+    """Return the URL of the same database for another user; for None, the same URL."""
+    if user is None:
+        return url
+    # set() would ignore a password of None.
+    return url._replace(username=user.name, password=user.password)
+
+
 def redirect(parameters: dict[str, Any], own: URL, url: URL) -> None:
     """Make the parameters of a connection those of another one.
 
@@ -206,6 +276,16 @@ def redirect(parameters: dict[str, Any], own: URL, url: URL) -> None:
     for key in (*connect_parameters(own), "hostaddr", "host", "port", "service"):
         parameters.pop(key, None)
     parameters.update(connect_parameters(url))
+    ignore_environment(parameters)
+
+
+def redirect_place(parameters: dict[str, Any], url: URL) -> None:
+    """Make the parameters of a connection lead elsewhere, as the same user."""
+    for key in ("hostaddr", "host", "port", "service"):
+        parameters.pop(key, None)
+    parameters.update(
+        {key: value for key, value in place_in(connect_parameters(url)).items() if value}
+    )
     ignore_environment(parameters)
 
 

@@ -1,9 +1,13 @@
-"""The schema of a test database: migrations or models, then template hooks."""
+"""The schema of a test database: migrations or models, then template hooks.
+
+Migrations and hooks may write to any database of the application. So all of them are built at once,
+of which one is the result: meanwhile no engine leads to a database of the application's own.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +20,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ..errors import DatabaseError
 from .contexts import own_context
-from .databases import AppDatabase
-from .hooks import Hooks, describe, hooks_of, run_hook
+from .databases import AppDatabase, databases_of
+from .hooks import describe, hooks_of, run_hook
 from .migrations import Migrations, has_migrations
 from .models import Models
 from .quiet import logging_kept
@@ -32,11 +36,14 @@ class Source(Protocol):
     advice: str
     """How a person can try it."""
 
-    def fingerprint(self, database: AppDatabase) -> str:
+    def fingerprint(self, databases: Sequence[AppDatabase]) -> str:
         """Return a text that changes with the tables. Connects to nothing."""
 
-    def build(self, database: AppDatabase) -> None:
-        """Create the tables, in an application context whose engines are redirected."""
+    def build(self, databases: Sequence[AppDatabase]) -> None:
+        """Create the tables, in an application context whose engines are redirected.
+
+        :param databases: all those of the application, the default one first.
+        """
 
 
 @dataclass(frozen=True)
@@ -54,23 +61,34 @@ class Schema:
     # A schema may outlive its application: the next one may have the same.
     _database: ReferenceType[AppDatabase] = field(compare=False, repr=False)
 
-    def build(self, url: URL) -> None:
+    @property
+    def database(self) -> AppDatabase:
+        """The database of the application whose schema it is."""
+        database = self._database()
+        assert database is not None, "the application has been garbage-collected"
+        return database
+
+    @property
+    def others(self) -> list[AppDatabase]:
+        """The other databases of the application, which are built together with it."""
+        return [one for one in databases_of(self.database.app) if one is not self.database]
+
+    def build(self, url: URL, others: Mapping[AppDatabase, URL]) -> None:
         """Build the schema in a database that has its extensions, and nothing else.
 
         The application's engines are redirected meanwhile, so that migrations run as
         ``flask db upgrade`` would run them.
 
         :param url: URL of the database.
+        :param others: URLs of databases for :attr:`others`, which have their extensions as well.
         :raises DatabaseError: a migration, a statement or a hook failed.
         """
-        database = self._database()
-        assert database is not None, "the application has been garbage-collected"
-        hooks, session = _hooks_of(database), database.db.session
-        with _redirected(database, url):
+        app, session = self.database.app, self.database.db.session
+        with _redirected({self.database: url, **others}):
             failing = f"The schema cannot be made from the {self.source.name}"
             with _explained(failing, self.source.advice):
-                self.source.build(database)
-            for hook in hooks.functions:
+                self.source.build(databases_of(app))
+            for hook in hooks_of(app).functions:
                 failing = f"The template hook {describe(hook)} fails"
                 with _explained(failing, "Correct it, or remove it."):
                     run_hook(session, hook)
@@ -83,36 +101,31 @@ def find_schema(database: AppDatabase) -> Schema:
 
     :raises SettingsError: a file on which it depends does not exist.
     """
-    hooks, app = _hooks_of(database), database.app
-    # Flask-Migrate's migrations are those of the default database.
-    source: Source = Models()
-    if database.bind is None and has_migrations(app):
-        source = Migrations()
+    app, databases = database.app, databases_of(database.app)
+    hooks = hooks_of(app)
+    source: Source = Migrations() if has_migrations(app) else Models()
     parts = (
         source.name,
-        source.fingerprint(database),
+        source.fingerprint(databases),
         hooks.fingerprint(Path(app.root_path)),
         sqlalchemy.__version__,
+        database.bind or "",
     )
     digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
     return Schema(digest, tuple(hooks.extensions), source, ref(database))
 
 
-def build_from_models(database: AppDatabase, url: URL) -> None:
+def build_from_models(database: AppDatabase, url: URL, others: Mapping[AppDatabase, URL]) -> None:
     """Create the tables of the models, and nothing else, in a database without tables.
 
     :param url: URL of the database without tables.
+    :param others: URLs of empty databases, to which the application's other engines lead.
     :raises DatabaseError: a statement failed.
     """
     models = Models()
     failing = "The tables cannot be made from the models"
-    with _redirected(database, url), _explained(failing, models.advice):
-        models.build(database)
-
-
-def _hooks_of(database: AppDatabase) -> Hooks:
-    """Return the hooks of the default database, to which the session of a hook leads."""
-    return hooks_of(database.app) if database.bind is None else Hooks()
+    with _redirected({database: url, **others}), _explained(failing, models.advice):
+        models.build([database])
 
 
 @contextmanager
@@ -131,16 +144,19 @@ def _in_short(error: BaseException) -> str:
 
 
 @contextmanager
-def _redirected(database: AppDatabase, url: URL) -> Iterator[None]:
-    """Push an application context in which the database is another one.
+def _redirected(urls: Mapping[AppDatabase, URL]) -> Iterator[None]:
+    """Push an application context in which the application's databases are others.
 
-    The URL in the configuration is replaced too, since an ``env.py`` may create an engine from it.
+    The URLs in the configuration are replaced too, since an ``env.py`` may create engines from it.
+
+    :param urls: of all databases of one application.
     """
     with ExitStack() as stack:
-        stack.callback(database.configure, database.configured)
-        database.configure(url)
-        for route in database.routes.values():
-            stack.enter_context(route.detour(url))
-        stack.enter_context(own_context(database.app))
+        for database, url in urls.items():
+            stack.callback(database.configure, database.configured)
+            database.configure(url)
+            for route in database.routes.values():
+                stack.enter_context(route.detour(url))
+        stack.enter_context(own_context(next(iter(urls)).app))
         stack.enter_context(logging_kept())
         yield

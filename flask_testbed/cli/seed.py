@@ -18,7 +18,7 @@ from .._compat import unproxied
 from ..application.target import DISPOSABLE, is_development, parse_url
 from ..errors import NotEmptyError, SeedError
 from ..postgres.connecting import without_secrets
-from ..seeds.database import check_reset, is_marked, leading_to, reach
+from ..seeds.database import check_reset, has_rows, is_marked, leading_to, reach
 from ..seeds.playing import SeedReport, play
 from ..seeds.scenarios import EXTENSION as SCENARIOS
 from ..seeds.scenarios import Scenario, Scenarios
@@ -100,7 +100,7 @@ _OPTIONS: list[Callable[[Any], Any]] = [
         "--yes",
         "-y",
         is_flag=True,
-        help="Do not ask before --reset. (On the embedded server it never asks.)",
+        help="Do not ask before --reset.",
     ),
     click.option("--dry-run", is_flag=True, help="Play the scenario, and write nothing."),
     click.option(
@@ -160,22 +160,24 @@ def _play(
 def _confirm_reset(app: Flask, db: SQLAlchemy, url: URL) -> None:
     """Ask whether to empty the tables.
 
-    Nothing is asked if the database is on the project's embedded development server, or if it is
-    a test database with the testbed's label. Its name alone does not say that the testbed created
-    it.
+    Nothing is asked if the tables are empty, or if the database is a test database with the
+    testbed's label. Its name alone does not say that the testbed created it.
 
     :raises SeedError: there is no terminal to ask at.
     """
+    if (DISPOSABLE.fullmatch(url.database or "") and is_marked(db)) or not has_rows(db):
+        return
+    where, advice = without_secrets(url), ""
     if is_development(url, app.instance_path):
-        return
-    if DISPOSABLE.fullmatch(url.database or "") and is_marked(db):
-        return
-    where = without_secrets(url)
+        where = f"the development database {url.database!r}"
+        advice = " To keep a copy of it first: flask test-db snapshot save before --development"
     if not _is_terminal(sys.stdin):
         raise SeedError(
             f"--reset would empty the application's tables in {where}, and there is no terminal"
-            " to confirm it. If that is what you want, add --yes."
+            f" to confirm it. If that is what you want, add --yes.{advice}"
         )
+    if advice:
+        click.echo(advice.strip(), err=True)
     click.confirm(f"Empty the application's tables in {where}?", abort=True)
 
 

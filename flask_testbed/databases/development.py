@@ -12,7 +12,7 @@ from ..application.routes import Destination
 from ..application.schema import find_schema
 from ..embedded.server import EmbeddedServer
 from ..postgres.labels import Kind, Label
-from .building import build
+from .building import build, temporary_databases
 from .servers import own_cluster_of
 
 
@@ -71,5 +71,8 @@ class DevelopmentDatabase(Destination):
         cluster, schema = self._cluster, find_schema(self._database)
         cluster.drop_unfinished()
         label = Label.create(Kind.DEVELOPMENT, schema.fingerprint[:16])
-        with cluster.creating(name, label) as unfinished:
-            build(cluster, unfinished, schema)
+        with (
+            cluster.creating(name, label) as unfinished,
+            temporary_databases(cluster, schema.others) as others,
+        ):
+            build(cluster, unfinished, schema, others)

@@ -19,6 +19,7 @@ from sqlalchemy import inspect as mapping_of
 from ..application.databases import AppDatabase, database_of
 from ..application.schema import build_from_models, find_schema
 from ..postgres.cluster import Cluster
+from .building import temporary_databases, urls_of
 from .catalog import Entry, EntryKind, drop_tables, read_schema
 from .test_database import TestDatabase
 
@@ -87,7 +88,9 @@ def _read_models(database: AppDatabase, cluster: Cluster, name: str) -> list[Ent
     """Replace the tables of a database by those of the models, and read them."""
     with closing(cluster.connect(name)) as connection:
         drop_tables(connection)
-    build_from_models(database, cluster.url.set(database=name))
+    others = find_schema(database).others
+    with temporary_databases(cluster, others) as names:
+        build_from_models(database, cluster.url.set(database=name), urls_of(cluster, names))
     with closing(cluster.connect(name)) as connection:
         return read_schema(connection)
 

@@ -12,15 +12,18 @@ from dataclasses import replace
 from functools import cache
 from importlib import metadata
 
-from ..application.schema import Schema
+from ..application.databases import AppDatabase
+from ..application.schema import Schema, find_schema
+from ..application.target import target_of
 from ..isolation.commit.install import INSTALL, install
 from ..postgres.capacity import check_capacity
 from ..postgres.cluster import Cluster
 from ..postgres.connecting import Connection
 from ..postgres.database import Database
 from ..postgres.labels import FORMAT, TEMPLATE, Kind, Label
-from .building import build
+from .building import build, temporary_databases
 from .pruning import prune_templates
+from .servers import cluster_of
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +47,8 @@ class Template:
         self.name = TEMPLATE + self.fingerprint
         """Name of the database."""
         self._cluster = cluster
+        self._siblings: list[Template] = []
+        """The templates of the application's other databases, which the same build has made."""
 
     def __repr__(self) -> str:
         return f"<Template {self.name}, built from {self.schema.source.name}>"
@@ -67,7 +72,7 @@ class Template:
         """
         # pytest-xdist sets the variable in each worker. No worker should begin in vain.
         check_capacity(self._cluster, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
-        self._cluster.locks.lock_shared(self.name)
+        self._cluster.locks.lock_shared(self.name, "to drop the template")
         return self._find() or self._build_or_wait()
 
     def release(self) -> None:
@@ -75,6 +80,8 @@ class Template:
         cluster = self._cluster
         if cluster.connection.closed:
             return  # its locks are released, and the next process drops the template
+        while self._siblings:
+            self._siblings.pop().release()
         cluster.locks.unlock_shared(self.name)
         # On an embedded server, templates stay for the next run.
         if cluster.embedded is None and cluster.locks.try_lock(self.name):
@@ -101,17 +108,51 @@ class Template:
         cluster = self._cluster
         cluster.drop_unfinished()
         label = Label.create(Kind.TEMPLATE, self.fingerprint)
-        with cluster.creating(self.name, label) as unfinished:
-            build(cluster, unfinished, self.schema)
-            with closing(cluster.connect(unfinished)) as connection:
-                install(connection)
-                label = replace(label, tables=count_tables(connection))
+        with (
+            cluster.creating(self.name, label) as unfinished,
+            temporary_databases(cluster, self.schema.others) as others,
+        ):
+            build(cluster, unfinished, self.schema, others)
+            label = self._install(unfinished, label)
+            for database, name in others.items():
+                self._keep(database, name)
         # The templates of old schemas are not needed, and each is as large as this one.
         prune_templates(cluster, self.name)
         label = cluster.set_label(self.name, label)
         seconds = time.perf_counter() - started
         logger.debug("built %r in %.3f s", self, seconds)
         return Database(self.name, cluster.role, label, connections=0)
+
+    def _install(self, name: str, label: Label) -> Label:
+        """Add the testbed's functions to a database that was built; return its label."""
+        with closing(self._cluster.connect(name)) as connection:
+            install(connection)
+            return replace(label, tables=count_tables(connection))
+
+    def _keep(self, database: AppDatabase, name: str) -> None:
+        """Make a template of another database of the application, which was built as well.
+
+        It is held together with this one. Nothing is done if another process makes it now, or if
+        the test database is on another server.
+
+        :param name: present name of the database.
+        """
+        cluster = self._cluster
+        server = cluster_of(target_of(database)).url
+        if server.set(database="") != cluster.url.set(database=""):
+            return
+        sibling = Template(cluster, find_schema(database))
+        building = f"building {sibling.name}"
+        if not cluster.locks.try_lock(building):
+            return
+        try:
+            if cluster.find(sibling.name) is None:
+                label = self._install(name, Label.create(Kind.TEMPLATE, sibling.fingerprint))
+                cluster.locks.lock_shared(sibling.name, "to drop the template")
+                self._siblings.append(sibling)
+                cluster.rename(name, sibling.name, label)
+        finally:
+            cluster.locks.unlock(building)
 
 
 def count_tables(connection: Connection) -> int:

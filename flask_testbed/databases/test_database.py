@@ -187,7 +187,7 @@ class TestDatabase:
         with (
             self._cluster() as cluster,
             Template(cluster, self._schema).held() as template,
-            cluster.temporary_clone(template.name) as name,
+            cluster.temporary(template.name) as name,
         ):
             yield cluster, name
 

@@ -6,11 +6,12 @@ import os
 import stat
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import ServerError
+from .keeper import lock, open_private
 
 # Windows has neither module. EmbeddedServer.start() refuses to run there.
 if sys.platform != "win32":
@@ -27,38 +28,58 @@ TEMPORARY = Path("/tmp")
 SYSTEM = Path("/var/lib/flask-testbed")
 
 
-def account_of(data: Path) -> pwd.struct_passwd:
+class Account(NamedTuple):
+    """An account that runs a server. It need not be in the database of users."""
+
+    uid: int
+    gid: int
+    name: str
+
+
+def account_of(data: Path) -> Account:
     """Return the account that runs the server with this data directory.
 
     That is the current user's account. PostgreSQL refuses to run as root, so for root it is the
     account that owns the data directory, or else ``postgres``, or else ``nobody``.
     """
     if os.geteuid() != 0:
-        return pwd.getpwuid(os.geteuid())
+        return Account(os.geteuid(), os.getegid(), _name_of(os.geteuid()))
     if data.exists():
-        return pwd.getpwuid(data.stat().st_uid)
+        owner = data.stat()
+        return Account(owner.st_uid, owner.st_gid, _name_of(owner.st_uid))
     for name in ("postgres", "nobody"):
-        try:
-            return pwd.getpwnam(name)
-        except KeyError:
-            continue
+        with suppress(KeyError):
+            entry = pwd.getpwnam(name)
+            return Account(entry.pw_uid, entry.pw_gid, name)
     raise ServerError(
         "PostgreSQL does not run as root, and there is neither a user 'postgres' nor 'nobody'."
         " Run as an ordinary user, or use a server of your own, with TEST_DATABASE_URL."
     )
 
 
-def run_as(account: pwd.struct_passwd) -> dict[str, Any]:
+def _name_of(uid: int) -> str:
+    return pwd.getpwuid(uid).pw_name if is_known(uid) else str(uid)
+
+
+def is_known(uid: int) -> bool:
+    """Return whether a user has an entry in the database of users."""
+    try:
+        return bool(pwd.getpwuid(uid))
+    except KeyError:
+        return False
+
+
+def run_as(account: Account) -> dict[str, Any]:
     """Return the arguments of :class:`subprocess.Popen` that start a program as an account."""
-    if account.pw_uid == os.geteuid():
+    if account.uid == os.geteuid():
         return {}
-    return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+    return {"user": account.uid, "group": account.gid, "extra_groups": []}
 
 
-def give(folder: Path, account: pwd.struct_passwd) -> None:
-    """Make an account the owner of a folder."""
-    if account.pw_uid != os.geteuid():
-        os.chown(folder, account.pw_uid, account.pw_gid)
+def give(path: Path, account: Account) -> None:
+    """Make an account the owner of a file or folder."""
+    if account.uid != os.geteuid():
+        os.chown(path, account.uid, account.gid, follow_symlinks=False)
 
 
 def is_reachable(path: Path) -> bool:
@@ -89,8 +110,10 @@ def make_folder(folder: Path) -> None:
     mode = 0o711 if os.geteuid() == 0 else 0o700
     for part in reversed([folder, *folder.parents]):
         if not part.exists():
-            part.mkdir(exist_ok=True)
-            part.chmod(mode)
+            # Only what was created here is opened: another user may have been faster, with a link.
+            with suppress(FileExistsError):
+                part.mkdir(mode=0o700)
+                part.chmod(mode)
     shared = {MEMORY, TEMPORARY}
     for part in [folder, *folder.parents]:
         if part.parent in shared and (part.is_symlink() or part.stat().st_uid != os.geteuid()):
@@ -101,11 +124,12 @@ def make_folder(folder: Path) -> None:
 
 
 @contextmanager
-def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
+def locked(path: Path, seconds: float = 0) -> Iterator[None]:
     """Hold an exclusive lock on a file. The kernel releases it if the process dies.
 
-    :raises BlockingIOError: ``wait`` is false, and another process has locked the file.
+    :param seconds: how long to wait for it at most.
+    :raises BlockingIOError: another process holds it.
     """
-    with open(path, "a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with open_private(path) as file:
+        lock(file, fcntl.LOCK_EX, seconds)
         yield

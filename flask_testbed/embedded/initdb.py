@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import logging
-import secrets
 import shutil
-import subprocess
-import sys
-import time
 from pathlib import Path
+from secrets import token_hex
+from subprocess import DEVNULL, PIPE, Popen, TimeoutExpired
 
 from ..errors import ServerError
-from .folders import give, run_as
-from .parameters import environment_without_libpq
-
-if sys.platform != "win32":
-    import pwd
+from .folders import Account, give, is_known, run_as
+from .keeper import now
+from .parameters import server_environment
 
 logger = logging.getLogger(__name__)
 
 #: Every machine has this locale, so that texts sort alike everywhere.
 _LOCALE = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+
+#: Seconds within which initdb must have ended.
+_TIMEOUT = 300
 
 _OPTIONS = [
     *("--username=postgres", "--auth=trust", "--encoding=UTF8", *_LOCALE),
@@ -29,16 +28,16 @@ _OPTIONS = [
 ]
 
 
-def create_data_directory(data: Path, binaries: Path, account: pwd.struct_passwd) -> None:
+def create_data_directory(data: Path, binaries: Path, account: Account) -> None:
     """Run ``initdb`` in another folder and rename it, so that the directory is whole or absent.
 
     :param binaries: the folder of PostgreSQL's programs.
     :param account: the account that will run the server.
     :raises ServerError: ``initdb`` fails; the message is its own.
     """
-    started = time.perf_counter()
+    started = now()
     # The name is unique: if its parent process is killed, initdb goes on for a while.
-    new = data.with_name(f"{data.name}-{secrets.token_hex(4)}.new")
+    new = data.with_name(f"{data.name}-{token_hex(4)}.new")
     new.mkdir(mode=0o700)
     give(new, account)
     try:
@@ -48,22 +47,36 @@ def create_data_directory(data: Path, binaries: Path, account: pwd.struct_passwd
         # On a full disk, the unfinished directory would occupy the space that is missing.
         shutil.rmtree(new, ignore_errors=True)
         raise
-    logger.debug("created %s in %.1f s", data, time.perf_counter() - started)
+    logger.debug("created %s in %.1f s", data, now() - started)
 
 
-def _initdb(folder: Path, binaries: Path, account: pwd.struct_passwd) -> None:
-    done = subprocess.run(
-        [binaries / "initdb", "-D", folder, *_OPTIONS],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd="/",
-        env=environment_without_libpq(),
-        **run_as(account),
-    )
-    if done.returncode:
+def _initdb(folder: Path, binaries: Path, account: Account) -> None:
+    if not is_known(account.uid):
         raise ServerError(
-            f"The embedded PostgreSQL server cannot be created in {folder}:"
-            f" {' '.join(done.stderr.split())} Free some space, or choose another folder with"
-            " FLASK_TESTBED_HOME."
+            f"The embedded PostgreSQL server cannot be created, since the user ID {account.uid} has"
+            " no entry in /etc/passwd, which PostgreSQL's initdb requires. Add one (in a"
+            f" Dockerfile: RUN useradd --uid {account.uid} app), or use a server of your own, with"
+            " DATABASE_URL and TEST_DATABASE_URL."
+        )
+    with Popen(
+        [binaries / "initdb", "-D", folder, *_OPTIONS],
+        stdin=DEVNULL,
+        stdout=DEVNULL,
+        stderr=PIPE,
+        cwd="/",
+        env=server_environment(),
+        **run_as(account),
+    ) as program:
+        try:
+            _, said = program.communicate(timeout=_TIMEOUT)
+        except BaseException as error:
+            program.kill()
+            if not isinstance(error, TimeoutExpired):
+                raise
+            said = b"initdb has not ended within %d s." % _TIMEOUT
+    if program.returncode:
+        reason = " ".join(said.decode(errors="replace").split())
+        raise ServerError(
+            f"The embedded PostgreSQL server cannot be created in {folder}: {reason} Free some"
+            " space, or choose another folder with FLASK_TESTBED_HOME."
         )

@@ -14,14 +14,16 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import select
 import signal
-import socket
-import subprocess
 import sys
 import threading
-import time
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from socket import AF_UNIX, socket
+from subprocess import DEVNULL, PIPE, Popen, TimeoutExpired
+from time import CLOCK_MONOTONIC, clock_gettime, sleep
+from typing import Any, BinaryIO, NamedTuple
 
 #: Seconds within which a server must have recovered from a crash and opened its socket.
 START_TIMEOUT = 60
@@ -31,6 +33,13 @@ STOP_TIMEOUT = 15
 
 #: Seconds within which a running server must answer.
 ANSWER_TIMEOUT = 5
+
+#: Seconds within which a keeper has stopped its server or given up, however that goes.
+STOP_AT_MOST = 3 * STOP_TIMEOUT + 5
+
+#: The file of the server's log, in its home. The server's account could plant a link in the data
+#: directory, which is its own.
+LOG = "testbed.log"
 
 #: https://www.postgresql.org/docs/current/protocol-message-formats.html
 _SSL_REQUEST = bytes([0, 0, 0, 8, 4, 210, 22, 47])
@@ -55,19 +64,25 @@ def launch(config: Config, environment: dict[str, str]) -> str | None:
 
     :returns: the reason if the server does not start.
     """
-    done = subprocess.run(
-        [sys.executable, "-I", "-S", __file__, json.dumps(config._asdict())],
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-        env=environment,
-    )
-    return done.stderr.strip() if done.returncode else None
+    command = [sys.executable, "-I", "-S", __file__, json.dumps(config._asdict())]
+    with Popen(
+        command, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, cwd="/", env=environment
+    ) as program:
+        try:
+            answer, said = program.communicate(timeout=START_TIMEOUT + STOP_AT_MOST)
+        except TimeoutExpired:
+            program.kill()
+            answer, said = b"", b"Its keeper does not answer."
+    if answer.strip() == b"ready":
+        return None
+    reason = " ".join((answer or said).decode(errors="replace").split())
+    return reason or "Its keeper has died."
 
 
 def main() -> int:
     """Fork the keeper, and wait for its report."""
     config = Config(**json.loads(sys.argv[1]))
+    _forget_the_caller()
     reader, writer = os.pipe()
     if os.fork() == 0:
         os.close(reader)
@@ -75,10 +90,16 @@ def main() -> int:
     os.close(writer)
     with os.fdopen(reader) as pipe:
         answer = pipe.read()
-    if answer != "ready":
-        print(answer or "The keeper process has died.", file=sys.stderr)
-        return 1
+    print(answer)
     return 0
+
+
+def _forget_the_caller() -> None:
+    """Have the usual actions for signals and permissions for files, whatever a test has changed."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGALRM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    os.umask(0o077)
 
 
 def _keep(config: Config, writer: int) -> None:
@@ -88,9 +109,9 @@ def _keep(config: Config, writer: int) -> None:
     """
     _detach()
     home = Path(config.home)
-    with open(home / "keeper", "w") as keeper, open(home / "users", "w") as users:
-        fcntl.flock(keeper, fcntl.LOCK_EX)
+    with open_private(home / "keeper") as keeper, open_private(home / "users") as users:
         try:
+            lock(keeper, fcntl.LOCK_EX, STOP_AT_MOST)
             server = _start(config)
         except (OSError, RuntimeError) as error:
             os.write(writer, str(error).encode())
@@ -105,6 +126,38 @@ def _keep(config: Config, writer: int) -> None:
     os._exit(0)
 
 
+def now() -> float:
+    """Return the seconds of a clock that no test freezes."""
+    return clock_gettime(CLOCK_MONOTONIC)
+
+
+def open_private(path: Path) -> BinaryIO:
+    """Open a file for writing that other users cannot open, and so cannot lock either.
+
+    A link is not followed. The file is created if need be, and is not emptied.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    file = os.fdopen(os.open(path, flags, 0o600), "r+b", 0)
+    with suppress(PermissionError):  # it belongs to somebody else
+        os.fchmod(file.fileno(), 0o600)
+    return file
+
+
+def lock(file: BinaryIO, operation: int, seconds: float) -> None:
+    """Lock a file as ``flock`` does, and wait for some time at most.
+
+    :raises BlockingIOError: another process holds the lock.
+    """
+    end = now() + seconds
+    while True:
+        try:
+            return fcntl.flock(file, operation | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if now() > end:
+                raise
+        sleep(0.005)
+
+
 def _detach() -> None:
     """Leave the caller's session and its standard streams.
 
@@ -116,10 +169,10 @@ def _detach() -> None:
         os.dup2(null, fd)
 
 
-def _start(config: Config) -> subprocess.Popen[bytes] | None:
+def _start(config: Config) -> Popen[bytes] | None:
     """Start the server, or return None if it is running already because only its keeper died."""
-    deadline = time.monotonic() + START_TIMEOUT
-    log = Path(config.data, "testbed.log")
+    deadline = now() + START_TIMEOUT
+    log = Path(config.home, LOG)
     while not answers(config.socket):
         _clear_stale_lock(Path(config.data, "postmaster.pid"))
         _clear_stale_lock(Path(config.socket + ".lock"))
@@ -131,18 +184,20 @@ def _start(config: Config) -> subprocess.Popen[bytes] | None:
         # Both pass: the processes of a killed server take a moment to end, and a server whose
         # keeper was killed during the start takes a moment to answer.
         passes = "still in use" in reason or "already exists" in reason
-        if time.monotonic() > deadline or not passes:
+        if now() > deadline or not passes:
             raise RuntimeError(reason)
-        time.sleep(0.2)
+        sleep(0.2)
+    _watch(config)
     return None
 
 
-def _run_postgres(config: Config, log: Path) -> subprocess.Popen[bytes]:
+def _run_postgres(config: Config, log: Path) -> Popen[bytes]:
     settings = [part for setting in config.settings for part in ("-c", setting)]
-    with open(log, "wb") as output:
-        return subprocess.Popen(
+    with open_private(log) as output:
+        output.truncate()
+        return Popen(
             [config.postgres, "-D", config.data, *settings],
-            stdin=subprocess.DEVNULL,
+            stdin=DEVNULL,
             stdout=output,
             stderr=output,
             cwd=config.data,
@@ -150,23 +205,22 @@ def _run_postgres(config: Config, log: Path) -> subprocess.Popen[bytes]:
         )
 
 
-def _wait_until_ready(config: Config, server: subprocess.Popen[bytes], deadline: float) -> bool:
+def _wait_until_ready(config: Config, server: Popen[bytes], deadline: float) -> bool:
     """Wait until a server accepts connections; return False if it has ended instead."""
     while not _is_ready(Path(config.data, "postmaster.pid"), server.pid):
         if server.poll() is not None:
             return False
-        if time.monotonic() > deadline:
-            server.send_signal(signal.SIGQUIT)
-            server.wait()
+        if now() > deadline:
+            _end(server, signal.SIGQUIT, signal.SIGKILL)
             return False
-        time.sleep(0.004)
+        sleep(0.004)
     return True
 
 
 def _is_ready(pid_file: Path, pid: int) -> bool:
     """Return whether the server has written that it is ready, on the file's eighth line."""
     try:
-        lines = pid_file.read_text().splitlines()
+        lines = _read(pid_file).splitlines()
     except OSError:
         return False
     return len(lines) > 7 and lines[0] == str(pid) and lines[7].strip() == "ready"
@@ -179,13 +233,25 @@ def _clear_stale_lock(pid_file: Path) -> None:
     another process soon has the same number, and a killed server may stay a zombie.
     """
     try:
-        number = pid_file.read_text().split()[0]
+        number = str(int(_read(pid_file).split()[0]))
         _, _, state = Path("/proc", number, "stat").read_text().rpartition(") ")
         name = Path("/proc", number, "comm").read_text().strip()
-    except (OSError, IndexError):
+    except (OSError, IndexError, ValueError):
         return
     if name != "postgres" or state.startswith("Z"):
         pid_file.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> str:
+    """Return the beginning of a file in a folder of the server's account.
+
+    A link is not followed, and a pipe is not waited for.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        return os.read(descriptor, 4096).decode(errors="replace")
+    finally:
+        os.close(descriptor)
 
 
 def answers(path: str) -> bool:
@@ -195,7 +261,7 @@ def answers(path: str) -> bool:
     moment. So the server is asked whether it supports TLS, which it answers before a login.
     https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-SSL
     """
-    with socket.socket(socket.AF_UNIX) as client:
+    with socket(AF_UNIX) as client:
         client.settimeout(ANSWER_TIMEOUT)
         try:
             client.connect(path)
@@ -205,27 +271,49 @@ def answers(path: str) -> bool:
             return False
 
 
-def _exit_after(server: subprocess.Popen[bytes]) -> None:
+def _exit_after(server: Popen[bytes]) -> None:
     """End the keeper when the server ends by itself, so that the next user starts another one."""
     server.wait()
     os._exit(0)
 
 
-def _stop(config: Config, server: subprocess.Popen[bytes] | None) -> None:
+def _watch(config: Config) -> None:
+    """Do the same for a server that another keeper has started."""
+    with suppress(OSError, AttributeError, IndexError, ValueError):  # only Linux has pidfd_open
+        number = int(_read(Path(config.data, "postmaster.pid")).split()[0])
+        ended = os.pidfd_open(number)
+        watch = threading.Thread(target=_exit_after_process, args=(ended,), daemon=True)
+        watch.start()
+
+
+def _exit_after_process(ended: int) -> None:
+    select.select([ended], [], [])
+    os._exit(0)
+
+
+def _stop(config: Config, server: Popen[bytes] | None) -> None:
     """Stop the server with a fast shutdown, after which its next start has nothing to recover."""
-    if server is None:
-        command = [config.pg_ctl, "stop", "-D", config.data, "-m", "fast", "-s"]
-        subprocess.run(command, check=False, cwd="/", **config.run_as)
+    if server is not None:
+        # The shutdown may never end if the disk is full. The next start recovers from the
+        # stronger signals.
+        _end(server, signal.SIGINT, signal.SIGQUIT, signal.SIGKILL)
         return
-    # The shutdown may never end if the disk is full. The next start recovers from the stronger
-    # signals.
-    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
+    for mode in ("fast", "immediate"):
+        command = [config.pg_ctl, "stop", "-D", config.data, "-m", mode, "-s"]
+        command += ["-t", str(STOP_TIMEOUT)]
+        with Popen(command, cwd="/", **config.run_as) as stopping:
+            if stopping.wait() == 0:
+                return
+
+
+def _end(server: Popen[bytes], *signals: int) -> None:
+    """Send signals to a server, one after the other, until it has ended."""
+    for number in signals:
         server.send_signal(number)
-        try:
+        server.send_signal(signal.SIGCONT)  # a process that was stopped hears of no signal
+        with suppress(TimeoutExpired):
             server.wait(STOP_TIMEOUT)
             return
-        except subprocess.TimeoutExpired:
-            continue
 
 
 def _last_lines(log: Path) -> str:

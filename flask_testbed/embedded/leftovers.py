@@ -5,11 +5,13 @@ A server in the instance folder is deleted with its project. A test server in me
 
 from __future__ import annotations
 
+import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
 
 from .folders import locked
+from .keeper import open_private
 
 #: The file in a server's home that names the folder of its project.
 _PROJECT = "project"
@@ -23,7 +25,9 @@ def note_project(home: Path, instance: Path) -> None:
         application neither may its parent.
     """
     project = next(folder for folder in instance.absolute().parents if folder.exists())
-    (home / _PROJECT).write_text(str(project))
+    with open_private(home / _PROJECT) as note:
+        note.truncate()
+        note.write(os.fsencode(project))
 
 
 def drop_leftovers(folder: Path) -> list[Path]:
@@ -34,7 +38,7 @@ def drop_leftovers(folder: Path) -> list[Path]:
     """
     dropped = []
     for note in sorted(folder.glob(f"*/{_PROJECT}")):
-        if not Path(note.read_text()).exists() and _drop(note.parent):
+        if not Path(os.fsdecode(note.read_bytes())).exists() and _drop(note.parent):
             dropped.append(note.parent)
     return dropped
 
@@ -49,8 +53,8 @@ def _drop(home: Path) -> bool:
     """Delete a home, unless a user or a keeper of its server holds a lock."""
     with (
         suppress(OSError),
-        locked(home / "users", wait=False),
-        locked(home / "keeper", wait=False),
+        locked(home / "users"),
+        locked(home / "keeper"),
     ):
         # A process that wants this server in the meantime creates a new home.
         doomed = home.rename(home.with_suffix(".gone"))

@@ -78,6 +78,9 @@ def ignore_environment(parameters: dict[str, Any]) -> None:
         parameters.setdefault(key, value)
 
 
+_NEEDED = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TMPDIR")
+
+
 @cache
 def _known_parameters() -> set[str]:
     """Return the names of the parameters that the installed version of libpq knows."""
@@ -87,3 +90,12 @@ def _known_parameters() -> set[str]:
 def environment_without_libpq() -> dict[str, str]:
     """Return the environment without the variables that libpq and PostgreSQL's programs read."""
     return {key: value for key, value in os.environ.items() if not key.startswith("PG")}
+
+
+def server_environment() -> dict[str, str]:
+    """Return the environment of a server: what programs need to run, and nothing of the caller's.
+
+    Another account may run the server, and everything of that account can read its environment.
+    """
+    kept = {key: os.environ[key] for key in _NEEDED if key in os.environ}
+    return {"LC_ALL": "C", **kept}

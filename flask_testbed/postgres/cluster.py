@@ -121,8 +121,10 @@ class Cluster(Inventory):
             pass
 
     @contextmanager
-    def temporary_clone(self, template: str) -> Iterator[str]:
-        """Create a copy of a database, yield its name, and drop it in the end.
+    def temporary(self, template: str | None = None) -> Iterator[str]:
+        """Create a database, yield its name, and drop it in the end, unless it was renamed.
+
+        :param template: the database to clone; by default the server's own template.
 
         :raises DatabaseError: the server refuses; the message quotes it.
         """
@@ -133,6 +135,11 @@ class Cluster(Inventory):
             finally:
                 if not self.connection.closed:
                     self.drop(name)
+
+    def rename(self, temporary: str, name: str, label: Label) -> None:
+        """Give a temporary database a label and its final name, whose lock the caller holds."""
+        self.end_sessions(temporary)
+        self._finish(temporary, name, label, None)
 
     def set_label(self, name: str, label: Label) -> Label:
         """Write a label on a database, and return it as it is written."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 from sqlalchemy.engine import URL
 
+from .._compat import UnwatchedConnection
 from ..embedded.parameters import ignore_environment, is_embedded
 from ..errors import ServerError
+from .session import check_pooling, settle
 
 #: Seconds after which a connection attempt is given up.
 CONNECT_TIMEOUT = 10
@@ -31,7 +35,7 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 
 
 def connect(url: URL, *, setting: str, database: str | None = None) -> Connection:
-    """Return a psycopg connection in autocommit mode.
+    """Return a psycopg connection in autocommit mode, which no setting of others disturbs.
 
     :param url: URL of the server; its query is passed to libpq (TLS and other options).
     :param setting: where the URL was found, for the message.
@@ -41,30 +45,49 @@ def connect(url: URL, *, setting: str, database: str | None = None) -> Connectio
     parameters = connect_parameters(url)
     parameters.setdefault("connect_timeout", CONNECT_TIMEOUT)
     parameters.setdefault("application_name", "flask-testbed")
+    # Whatever the environment, the role and the database say.
+    parameters["client_encoding"] = "UTF8"
     if database is not None:
         parameters["dbname"] = database
     ignore_environment(parameters)
     try:
-        connection = psycopg.connect(autocommit=True, **parameters)
+        connection = _connect(parameters)
+        with _closed_on_error(connection):
+            if is_embedded(parameters):
+                _check_socket(connection, parameters["host"])
+            else:
+                check_pooling(connection, lambda: _connect(parameters), address(url))
+            settle(connection)
     # ProgrammingError: libpq does not know an option. UnicodeError: a host name cannot be encoded.
     except (psycopg.Error, UnicodeError, ValueError) as error:
         raise ServerError(
             f"Cannot connect to PostgreSQL at {address(url)} ({setting}): {reason(error)}."
             f" {_way_out(reason(error), parameters)}"
         ) from error
-    if is_embedded(parameters):
-        _check_socket(connection, parameters["host"])
     return connection
 
 
-def _check_socket(connection: Connection, folder: str) -> None:
-    """Close a connection that was not made through the socket in a folder.
+@contextmanager
+def _closed_on_error(connection: Connection) -> Iterator[None]:
+    """Close a connection if the block raises an error."""
+    try:
+        yield
+    except BaseException:
+        connection.close()
+        raise
 
-    :raises ServerError: it was not.
+
+def _connect(parameters: dict[str, Any]) -> Connection:
+    return UnwatchedConnection.connect(autocommit=True, **parameters)
+
+
+def _check_socket(connection: Connection, folder: str) -> None:
+    """Refuse a connection that was not made through the socket in a folder.
+
+    :raises ServerError: says where it leads.
     """
     if connection.info.host != folder or connection.info.hostaddr:
         where = connection.info.hostaddr or connection.info.host
-        connection.close()
         raise ServerError(
             f"The connection to the embedded server in {folder} leads to {where}. Unset the"
             " environment variables of libpq, whose names begin with PG."

@@ -1,7 +1,7 @@
 """Which database a connection leads to, however it was addressed.
 
 Two addresses that look different may lead to one database: by a service file, a variable of the
-environment, a second host, a proxy or a replica. A server that is connected to says which one it is.
+environment, a second host, a proxy or a replica. So each server is asked which one it is.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, LiteralString
 
 from psycopg import errors, sql
 
@@ -60,15 +60,19 @@ class Locks:
         :raises DatabaseError: another process held it for :data:`WAIT_AT_MOST` seconds.
         """
         if not self.try_lock(name):
-            self._wait_for(name, purpose)
+            self._wait_for("SELECT pg_advisory_lock(%s)", name, purpose)
         try:
             yield
         finally:
             self.unlock(name)
 
-    def lock_shared(self, name: str) -> None:
-        """Take the shared lock on a name."""
-        self._ask("SELECT pg_advisory_lock_shared(%s)", name)
+    def lock_shared(self, name: str, purpose: str) -> None:
+        """Wait for the shared lock on a name, and take it. Parameters and errors as :meth:`locked`.
+
+        Any role may hold the exclusive lock for as long as it likes.
+        """
+        if not self._ask("SELECT pg_try_advisory_lock_shared(%s)", name):
+            self._wait_for("SELECT pg_advisory_lock_shared(%s)", name, purpose)
 
     def unlock(self, name: str) -> None:
         """Release the exclusive lock. A connection that was ended has released it already."""
@@ -80,28 +84,28 @@ class Locks:
         if not self._server.connection.closed:
             self._ask("SELECT pg_advisory_unlock_shared(%s)", name)
 
-    def _wait_for(self, name: str, purpose: str) -> None:
-        if self._lock_within(name, NOTICE_AFTER):
+    def _wait_for(self, statement: LiteralString, name: str, purpose: str) -> None:
+        if self._lock_within(statement, name, NOTICE_AFTER):
             return
         self.tell(f"Waiting for {self._holder(name)} {purpose} …")
-        if not self._lock_within(name, WAIT_AT_MOST):
+        if not self._lock_within(statement, name, WAIT_AT_MOST):
             raise DatabaseError(
                 f"Waited {WAIT_AT_MOST} s in vain for {self._holder(name)} {purpose}. See what"
                 " that process does, or end it; nothing half-made is left."
             )
 
-    def _lock_within(self, name: str, seconds: float) -> bool:
+    def _lock_within(self, statement: LiteralString, name: str, seconds: float) -> bool:
         bound = sql.SQL("SET lock_timeout = {}").format(sql.Literal(f"{seconds}s"))
         self._server.execute(bound)
         connection = self._server.connection
         try:
             # Not _ask(): it would report the timeout as a failure of the server.
-            connection.execute("SELECT pg_advisory_lock(%s)", [_key(name)])
+            connection.execute(statement, [_key(name)])
         except errors.LockNotAvailable:
             return False
         finally:
             if not connection.closed:
-                self._server.execute("RESET lock_timeout")
+                self._server.execute("SET lock_timeout = 0")
         return True
 
     def _holder(self, name: str) -> str:

@@ -15,9 +15,10 @@ import pytest
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 
-from .._compat import pytest_session
+from .._compat import pytest_session, watch_connecting
 from ..application.contexts import own_context
 from ..application.databases import AppDatabase, database_of, databases_of
+from ..application.gate import gate
 from ..errors import TestbedError
 from ..sandbox.sandbox import Sandbox
 from .commands import Commands
@@ -42,6 +43,7 @@ class Applications:
         """Those that were adopted since the end of the last test."""
         self._watching = False
         self._commands = Commands()
+        self._unwatch_connecting: Callable[[], None] = lambda: None
 
     def __repr__(self) -> str:
         return f"<Applications {[app.name for app in self._adopted]}>"
@@ -58,6 +60,7 @@ class Applications:
 
         SQLAlchemy.init_app = init_and_adopt  # type: ignore[method-assign, assignment]
         self._commands.watch()
+        self._unwatch_connecting = watch_connecting(gate.connecting_directly)
         self._watching = True
 
     def adopt(self, app: Flask) -> None:
@@ -111,6 +114,7 @@ class Applications:
             if self._watching:
                 SQLAlchemy.init_app = self.init_app  # type: ignore[method-assign]
                 self._commands.close()
+                self._unwatch_connecting()
                 self._watching = False
 
     def _fail(self, error: TestbedError) -> NoReturn:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
 from weakref import WeakSet
 
 from sqlalchemy.exc import DisconnectionError
 
 from ..application.routes import TrackedConnection
-from ..isolation.commit.session_state import SessionChanges
+from ..isolation.commit.session_state import session_changes
 
 
 class Connections:
@@ -19,20 +18,14 @@ class Connections:
 
     def __init__(self) -> None:
         self._tracked: WeakSet[TrackedConnection] = WeakSet()
-        self._changes = SessionChanges()
 
     def __repr__(self) -> str:
         out = sum(tracked.is_out for tracked in self._tracked)
         return f"<Connections: {len(self._tracked)}, of which {out} are checked out>"
 
-    def add(self, tracked: TrackedConnection, parameters: dict[str, Any]) -> None:
-        """Add a connection that is about to be made.
-
-        :param parameters: those of the connection, to which what watches its session is added.
-        """
+    def add(self, tracked: TrackedConnection) -> None:
+        """Add a connection that is about to be made."""
         self._tracked.add(tracked)
-        if tracked.mode == "commit":
-            self._changes.watch(parameters)
 
     def check_out(self, tracked: TrackedConnection) -> None:
         """Note that a connection leaves its pool.
@@ -44,7 +37,7 @@ class Connections:
         if not tracked.was_out:
             # What was set while it was made, belongs to it.
             tracked.was_out = True
-            self._changes.forget(tracked.connection)
+            session_changes.watch(tracked.connection)
 
     @property
     def pids(self) -> list[int]:
@@ -68,10 +61,9 @@ class Connections:
 
         The pool makes another connection when it is asked for one.
         """
-        if not self._changes:
-            return
         for tracked in list(self._tracked):
-            if not tracked.is_out and self._changes.forget(tracked.connection):
+            idle = tracked.was_out and not tracked.is_out
+            if idle and session_changes.is_changed(tracked.connection):
                 self._give_up(tracked)
 
     def release(self) -> None:

@@ -29,6 +29,7 @@ from ..isolation.commit.reset import (
 from ..isolation.commit.row_copy import AnyConnection, copy_rows
 from ..isolation.rollback.connection import Rollback
 from ..postgres.connecting import Connection, address
+from ..postgres.in_use import end_pooled_sessions
 from ..postgres.labels import Kind, Label
 from .background import Background
 from .connections import Connections
@@ -175,6 +176,7 @@ class ProcessDatabase:
         end = self.rollback.roll_back_all()
         if end is None:
             return False
+        self.connections.close_changed()
         self.horizons.add(end, test)
         return True
 
@@ -203,6 +205,7 @@ class ProcessDatabase:
         :raises DatabaseError: a connection to the database is open.
         """
         self.disconnect()
+        end_pooled_sessions(self.cluster, self.name)
         name = self._claims.take_another()
         self.cluster.clone(self.name, name, self._label(Kind.RUN))
         return name
@@ -228,13 +231,12 @@ class ProcessDatabase:
         :raises TestbedError: it cannot be created.
         """
         name = self._claims.take_another()
-        with (
-            self.cluster.creating(
-                name, self._label(Kind.LEFT, title=title), self._template.name
-            ) as unfinished,
-            closing(self.cluster.connect(unfinished)) as target,
-        ):
-            copy_rows(source, target)
+        with self.cluster.creating(
+            name, self._label(Kind.LEFT, title=title), self._template.name
+        ) as unfinished:
+            with closing(self.cluster.connect(unfinished)) as target:
+                copy_rows(source, target)
+            end_pooled_sessions(self.cluster, unfinished)
         return self.cluster.url.set(database=name)
 
     def _clone(self, template: str) -> None:

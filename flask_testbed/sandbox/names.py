@@ -27,6 +27,14 @@ class Keeping:
     """Keep the database when the process ends."""
 
 
+def name_of(target: str, worker: str, number: int = 1) -> str:
+    """Return the name of a run's database: the number is 1 if that name is free."""
+    parts = [target]
+    parts += [str(number)] if number > 1 else []
+    parts += [worker] if worker else []
+    return "_".join(parts)
+
+
 @dataclass(frozen=True)
 class Claims:
     """Takes names of databases for one process. A process that holds the lock on a name has it.
@@ -98,10 +106,7 @@ class Claims:
         raise AssertionError("unreachable: the numbers do not end")
 
     def _name(self, number: int) -> str:
-        parts = [self.target.name]
-        parts += [str(number)] if number > 1 else []
-        parts += [self.worker] if self.worker else []
-        return "_".join(parts)
+        return name_of(self.target.name, self.worker, number)
 
     def _is_wanted(self, found: Database, fingerprint: str) -> bool:
         wanted = self.keeping.reuse and not self.keeping.anew

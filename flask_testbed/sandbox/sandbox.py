@@ -24,7 +24,7 @@ from ..errors import ServerError, TestbedError, TestbedWarning
 from ..isolation.commit.leaks import Change, Leak
 from ..isolation.mode import Isolation
 from .database import ProcessDatabase
-from .names import Keeping
+from .names import Keeping, name_of
 from .shelf import Shelf
 
 
@@ -115,10 +115,15 @@ class Sandbox(Destination):
         app_database.redirect(self, to_test=True)
         self._redirected.add(app_database)
         # The engine and the configuration must not show the application's own database.
-        name = self.name or self.target.name
+        name = self.name or name_of(self.target.name, self._worker)
         app_database.show(cluster_of(self.target).url.set(database=name))
 
     # As a destination of routes
+
+    @property
+    def current_url(self) -> URL | None:
+        """URL of the test database, or None before it has been created."""
+        return self._database.url if self._database is not None else None
 
     def url(self) -> URL:
         """URL of the test database, which is created if need be.
@@ -136,10 +141,14 @@ class Sandbox(Destination):
         """Watch a connection; in rollback mode, return one that shares the test's transaction."""
         database = self.database
         tracked.mode = self.isolation.mode
-        database.connections.add(tracked, parameters)
+        database.connections.add(tracked)
         if tracked.mode == "rollback":
             return database.rollback.connect(parameters)
         return None
+
+    def connected_directly(self) -> None:
+        """Note that the test may write on a connection of its own, which no transaction undoes."""
+        self.used = True
 
     def checked_out(self, tracked: TrackedConnection) -> None:
         """Note that the test has a connection, whichever pool has given it.

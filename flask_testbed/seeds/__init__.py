@@ -8,7 +8,7 @@ the database.
 
 from __future__ import annotations
 
-from .database import check_reset, is_marked, leading_to, reach
+from .database import check_reset, has_rows, is_marked, leading_to, reach
 from .playing import SeedReport, play
 from .scenarios import Scenario, Scenarios
 from .seed import Progress, Seed
@@ -20,6 +20,7 @@ __all__ = [
     "Seed",
     "SeedReport",
     "check_reset",
+    "has_rows",
     "is_marked",
     "leading_to",
     "play",

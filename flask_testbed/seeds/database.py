@@ -8,14 +8,15 @@ from collections.abc import Iterator
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import URL, text
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 
 from ..application.databases import database_of
 from ..application.guards import in_production
 from ..application.target import find_production
 from ..errors import SeedError
 from ..postgres.connecting import without_secrets
-from ..postgres.labels import Label
+from ..postgres.database import Database
+from ..postgres.labels import DISPOSABLE_KINDS
 
 
 def check_reset(app: Flask) -> None:
@@ -38,17 +39,28 @@ def reach(db: SQLAlchemy) -> URL:
 
 
 def is_marked(db: SQLAlchemy) -> bool:
-    """Return whether the application's database has the engine's label and this role owns it.
-
-    The label alone is no proof: the owner of any database can write one.
-    """
-    comment = text(
-        "SELECT pg_catalog.shobj_description(oid, 'pg_database') FROM pg_catalog.pg_database"
-        " WHERE datname = pg_catalog.current_database()"
-        " AND pg_catalog.pg_get_userbyid(datdba) = current_user"
+    """Return whether the application's database is a test database whose label counts."""
+    statement = text(
+        "SELECT datname, oid, pg_catalog.pg_get_userbyid(datdba),"
+        " pg_catalog.shobj_description(oid, 'pg_database'), 0, current_user"
+        " FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()"
     )
     with reachable(db), db.engine.connect() as connection:
-        return Label.read(connection.scalar(comment)) is not None
+        name, oid, owner, comment, count, role = connection.execute(statement).one()
+    return Database.found(name, oid, owner, comment, count, role).kind in DISPOSABLE_KINDS
+
+
+def has_rows(db: SQLAlchemy) -> bool:
+    """Return whether a table of the application holds rows, as far as this can be known."""
+    quoted = db.engine.dialect.identifier_preparer.format_table
+    tests = [f"EXISTS (SELECT FROM {quoted(table)})" for table in db.metadata.sorted_tables]
+    try:
+        with reachable(db), db.engine.connect() as connection:
+            # Rows that a policy hides would make this an error: they are emptied, too.
+            connection.execute(text("SET LOCAL row_security = off"))
+            return bool(connection.scalar(text(f"SELECT {' OR '.join(tests) or 'false'}")))
+    except ProgrammingError:
+        return True
 
 
 @contextlib.contextmanager

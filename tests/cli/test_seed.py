@@ -138,7 +138,7 @@ def test_another_database_can_be_seeded(toy: Flask) -> None:
             connection.execute(sa.text(f'DROP DATABASE "{name}"'))
 
 
-def test_a_database_url_that_is_none_is_one_sentence(toy: Flask) -> None:
+def test_a_wrong_database_url_is_one_sentence(toy: Flask) -> None:
     outcome = run_command(toy, "seed", "library", "--database-url", "nonsense")
     assert outcome.status == 1
     assert outcome.err.startswith("Error: --database-url is not a database URL.")

@@ -1,4 +1,4 @@
-"""``flask seed --reset`` on an external server asks, unless the engine has made the database."""
+"""``flask seed --reset`` on an external server asks, unless the testbed created the database."""
 
 from __future__ import annotations
 
@@ -16,9 +16,12 @@ from flask_testbed.cli import seed as seed_commands
 from flask_testbed.postgres.connecting import without_secrets
 from flask_testbed.postgres.labels import Kind, Label
 from tests.support.processes import Outcome
+from tests.support.projects import Project
 from tests.support.servers import Stock
 from tests.support.toys import Toys
 
+#: A label as a dump carries it to another database: pg_dump -C copies comments.
+COPIED = str(Label.create(Kind.KEPT, "0" * 16).written_on("staging_test", 1))
 SECRETS = {"password": "query-secret", "sslpassword": "key-secret"}
 
 
@@ -62,12 +65,13 @@ def rows(stock: Stock, name: str) -> list[Any]:
     [
         ("staging_test", None),
         ("staging_test", "flask-testbed: not a label"),
+        ("staging_test", COPIED),
         ("staging_test_gw0", "another program's"),
         ("shop", None),
     ],
 )
 @pytest.mark.parametrize("how", ["own", "--database-url"])
-def test_a_name_is_no_leave_to_empty_a_database(
+def test_a_name_alone_does_not_allow_emptying_a_database(
     stock: Stock, toys: Toys, name: str, how: str, comment: str | None
 ) -> None:
     comment = comment and comment.replace("'", "''")
@@ -106,16 +110,69 @@ def test_a_database_that_the_engine_has_made_is_emptied_at_once(
     assert rows(stock, "made_test") == [7]
 
 
-@pytest.mark.parametrize(("name", "owner"), [("theirs_test", "maker"), ("shop", "boss")])
+@pytest.mark.parametrize(
+    ("name", "owner", "kind"),
+    [("theirs_test", "maker", "kept"), ("shop", "boss", "kept"), ("x_test", "boss", "development")],
+)
 def test_a_label_counts_only_on_a_disposable_database_of_the_roles_own(
-    stock: Stock, toys: Toys, name: str, owner: str
+    stock: Stock, toys: Toys, name: str, owner: str, kind: str
 ) -> None:
-    # `pg_dump -C` copies comments, and every role that may create databases can write one.
-    fill(stock, name, owner, comment=str(Label.create(Kind.KEPT, "0" * 16)))
+    # Every role that may create databases can write one.
+    fill(stock, name, owner)
+    stock.label(name, kind)
 
     seed(toys, stock, name, "own").assert_says("there is no terminal")
 
     assert rows(stock, name) == [1]
+
+
+def test_nothing_is_asked_where_nothing_is_lost(stock: Stock, toys: Toys) -> None:
+    fill(stock, "shop")
+    stock.rows("DELETE FROM word", "shop")
+
+    outcome = seed(toys, stock, "shop", "own")
+
+    assert outcome.status == 0, outcome.text
+    assert rows(stock, "shop") == [7]
+
+
+def test_rows_that_a_policy_hides_are_not_lost_unasked(stock: Stock, toys: Toys) -> None:
+    fill(stock, "shop", "maker")
+    with stock.connect("shop", "maker") as connection:
+        connection.execute("ALTER TABLE word ENABLE ROW LEVEL SECURITY")
+        connection.execute("ALTER TABLE word FORCE ROW LEVEL SECURITY")
+        assert connection.execute("SELECT FROM word").rowcount == 0
+    app = make_app(toys, stock.url("shop", "maker"))
+
+    toys.run(app, "seed", "demo", "--reset").assert_says("there is no terminal")
+
+    assert rows(stock, "shop") == [1]
+
+
+def test_on_the_embedded_development_server_it_asks_too(project: Project) -> None:
+    project.write(
+        shop="""
+            from flask_testbed import Scenarios
+            from toyapp import create_app
+            from models import Book
+            app = create_app()
+            scenarios = Scenarios()
+            @scenarios.add("demo")
+            def demo(seed):
+                seed.session.add(Book(title="x"))
+            scenarios.init_app(app)
+        """
+    )
+    command = ("-m", "flask", "--app", "shop", "seed", "demo", "--reset")
+    first, again, sure = (project.run(*command, *more) for more in ([], [], ["--yes"]))
+
+    assert first.status == 0, first.text
+    again.assert_says(
+        "--reset would empty the application's tables in the development database 'toy'",
+        "add --yes",
+        "flask test-db snapshot save before --development",
+    )
+    assert sure.status == 0, sure.text
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_create_says_where_and_what_and_how_long(stock: Stock, toys: Toys, shop:
         outcome.out,
     )
     assert outcome.err == ""
-    # On a server of somebody else's, nothing stays but what was asked for.
+    # On an external server, nothing stays but what was asked for.
     assert set(stock.databases()) == {"own_test", "postgres", "template0", "template1"}
     assert titles(stock) == []
 

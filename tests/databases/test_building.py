@@ -3,42 +3,22 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import flask_migrate
 import pytest
 import sqlalchemy as sa
-from flask import Flask
 from psycopg.types import TypeInfo
 from psycopg.types.hstore import register_hstore
 from sqlalchemy import event
 
 from flask_testbed import Testbed
-from flask_testbed.isolation.mode import Isolation, Mode
-from flask_testbed.sandbox.sandbox import Sandbox
+from flask_testbed.isolation.mode import Mode
 from tests.support.migrations import migrated
+from tests.support.sandboxes import MODES, NAMES, sandbox
 from tests.support.servers import Stock
 from tests.support.toys import Toys, toy_db
-
-MODES: tuple[Mode, ...] = ("commit", "rollback")
-
-
-@contextmanager
-def sandbox(app: Flask, mode: Mode = "commit") -> Iterator[Sandbox]:
-    """A sandbox whose database is created when the application first connects."""
-    made = Sandbox.of(app)
-    made.begin(Isolation(mode))
-    try:
-        yield made
-    finally:
-        made.reset()
-        with app.app_context():
-            app.extensions["sqlalchemy"].session.remove()
-        made.close()
-        assert not made.leaks
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -46,8 +26,8 @@ def sandbox(app: Flask, mode: Mode = "commit") -> Iterator[Sandbox]:
 def test_sessions_of_another_scope_than_the_context(
     stock: Stock, toys: Toys, mode: Mode, scope: Any
 ) -> None:
-    db = toy_db(scopefunc=scope)
-    app = toys.app(stock.url("built", "maker"), db)
+    db, url = toy_db(scopefunc=scope), stock.url(next(NAMES), "maker")
+    app = toys.app(url, db)
     table = db.metadata.tables["book"]
 
     @Testbed(app, extensions=["citext"]).template_hook
@@ -58,7 +38,7 @@ def test_sessions_of_another_scope_than_the_context(
         db.session.info["of"] = "the test"
         db.session.execute(table.insert().values(title="flushed"))
 
-        other = toys.app(stock.url("built", "maker"), db)
+        other = toys.app(url, db)
 
         assert other is not app
         assert db.session.info == {"of": "the test"}
@@ -70,7 +50,7 @@ def test_sessions_of_another_scope_than_the_context(
 def test_an_extension_is_there_when_the_application_first_connects(
     stock: Stock, toys: Toys, mode: Mode
 ) -> None:
-    app = toys.app(stock.url("built"))
+    app = toys.app(stock.url(next(NAMES)))
     Testbed(app, extensions=["hstore"])
     db = app.extensions["sqlalchemy"]
 
@@ -90,7 +70,7 @@ def test_an_extension_is_there_when_the_application_first_connects(
 def test_the_template_is_built_inside_a_migration_of_the_application(
     stock: Stock, toys: Toys, migrations: Path, mode: Mode
 ) -> None:
-    app = migrated(toys, stock.url("built"), migrations)
+    app = migrated(toys, stock.url(next(NAMES)), migrations)
     (migrations / "versions" / "2_lamp.py").write_text(
         "from alembic import op\nrevision, down_revision = '2', '1'\n"
         "def upgrade():\n    op.execute('CREATE TABLE lamp ()')\n"

@@ -17,6 +17,18 @@ RESTORE = ["test-db", "snapshot", "restore", "before"]
 SAVE = ["test-db", "snapshot", "save", "before"]
 
 
+#: What is set on a database, and not in it.
+SETTINGS = """
+    SELECT json_build_array(d.datacl::text[], pg_get_userbyid(d.datdba),
+        ARRAY(SELECT unnest(s.setconfig) FROM pg_db_role_setting s WHERE s.setdatabase = d.oid))
+    FROM pg_database d WHERE d.datname = %s
+"""
+SET = """
+    CREATE ROLE owner; ALTER DATABASE toy OWNER TO owner;
+    ALTER DATABASE toy SET timezone TO 'Europe/Vienna'; REVOKE CONNECT ON DATABASE toy FROM PUBLIC
+"""
+
+
 @pytest.fixture
 def shop(stock: Stock, toys: Toys) -> Flask:
     """An application with a test database."""
@@ -188,9 +200,20 @@ def test_the_development_database_comes_back(project: Project) -> None:
                 for title in sys.argv[1:]:
                     add(title)
                 print(titles())
-        """
+        """,
+        ask="""
+            import sys
+            from toyapp import create_app
+            from models import db
+            with create_app().app_context(), db.engine.connect() as connection:
+                result = connection.exec_driver_sql(sys.argv[1])
+                print(result.scalar() if result.returns_rows else "")
+                connection.commit()
+        """,
     )
     project.run("say.py", "first")
+    project.run("ask.py", SET)
+    settings = project.run("ask.py", SETTINGS % "'toy'")
     option = "--development"
     saved = project.run(*flask, *SAVE, option)
     project.run("say.py", "second")
@@ -203,9 +226,44 @@ def test_the_development_database_comes_back(project: Project) -> None:
     unasked.assert_says("Refused: Replace the content of 'toy'?", "--yes")
     assert restored.status == 0, restored.text
     assert project.run("say.py").out == "['first']\n"
+    assert project.run("ask.py", SETTINGS % "'toy'").out == settings.out
+    assert "'owner', ['TimeZone=Europe/Vienna']" in settings.out
     listed = json.loads(project.run(*flask, "test-db", "snapshot", "list", option, "--json").out)
     assert [(one["name"], one["of"]) for one in listed] == [("before", "toy")]
     # The test database has others, on a server of its own.
     assert project.run(*flask, "test-db", "snapshot", "list").out == (
         "There is no snapshot of toy_test.\n"
     )
+
+
+def test_what_is_set_on_the_database_stays(stock: Stock, toys: Toys, shop: Flask) -> None:
+    stock.rows("ALTER DATABASE own_test SET work_mem TO '8MB'")
+    toys.run(shop, *SAVE)
+    stock.rows("ALTER DATABASE own_test SET work_mem TO '9MB'")
+    stock.rows("REVOKE CONNECT ON DATABASE own_test FROM PUBLIC")
+    before = stock.rows(SETTINGS, "postgres", "own_test")
+
+    toys.run(shop, *RESTORE)
+    assert stock.rows(SETTINGS, "postgres", "own_test") == before
+    toys.run(shop, "test-db", "drop")
+    toys.run(shop, *RESTORE)
+
+    # Without a database, they are those of the snapshot.
+    assert stock.rows(SETTINGS, "postgres", "own_test") == [[None, "maker", ["work_mem=8MB"]]]
+
+
+def test_a_question_is_asked_only_where_yes_can_be_the_answer(
+    toys: Toys, environment: pytest.MonkeyPatch, stock: Stock
+) -> None:
+    stock.create("own", "maker")
+    app = toys.app(stock.url("own", "maker"))
+    restore = [*RESTORE, "--development"]
+    toys.run(app, *restore).assert_says("Refused: the database 'own'", "was not made by")
+
+    stock.label("own", "development")
+    toys.run(app, *restore).assert_says("There is no snapshot 'before' of 'own'")
+    assert toys.run(app, *SAVE, "--development").status == 0
+    with stock.connect("own"):
+        toys.run(app, *restore).assert_says("'own' is in use by boss")
+    toys.run(app, *restore).assert_says("Refused: Replace the content of 'own'?", "--yes")
+    assert toys.run(app, *restore, "--yes").status == 0

@@ -140,7 +140,7 @@ def test_it_stops_when_its_last_user_is_killed(server: EmbeddedServer, python: P
     wait_for(lambda: not is_up(server), "the server to stop")
     # It was stopped in an orderly way, so the next start has nothing to recover.
     server.start()
-    assert "automatic recovery" not in (server.data / "testbed.log").read_text()
+    assert "automatic recovery" not in (server.home / "testbed.log").read_text()
 
 
 def test_a_server_whose_keeper_was_killed_is_adopted(server: EmbeddedServer) -> None:

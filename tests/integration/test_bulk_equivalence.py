@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from flask_sqlalchemy import SQLAlchemy
 
 from factories import AgentExecutionFactory, AgentFactory, EpisodeFactory, factories
@@ -37,6 +38,16 @@ def test_bulk_rows_are_distributed_like_single_ones(db: SQLAlchemy, name: str) -
     factory, values = CALLS[name]
     with frozen(NOW):
         assert differences(db, factory, ROWS, values) == []
+
+
+def test_rows_are_like_single_ones(db: SQLAlchemy) -> None:
+    keys = AgentFactory.create_bulk(10, intern=True, category="sales")
+
+    for agent in db.session.scalars(sa.select(AgentFactory._meta.model)):
+        assert agent.id in keys
+        assert agent.module_path == "agents.sales"
+        assert 0.5 <= agent.confidence <= 0.7
+        assert agent.capabilities == ["read", "summarise", "draft"]
 
 
 # The tests themselves

@@ -1,4 +1,4 @@
-"""What the database itself refuses, whoever asks: bad values are sent as plain SQL.
+"""What the database itself refuses: bad values are sent as plain SQL.
 
 What must be refused is read from the models, so a new column, choice or constraint without its
 bad value fails here.
@@ -311,8 +311,8 @@ def test_a_foreign_key_refuses_what_does_not_exist(
     db: SQLAlchemy, table: str, column: str, parent: str, rule: str
 ) -> None:
     is_uuid = isinstance(METADATA.tables[parent].c.id.type, sa.Uuid)
-    nobody = f"'{uuid.uuid4()}'" if is_uuid else str(2**62)
-    error = refusal(db, change(table, SAMPLES[table]().id, {column: nobody}))
+    absent = f"'{uuid.uuid4()}'" if is_uuid else str(2**62)
+    error = refusal(db, change(table, SAMPLES[table]().id, {column: absent}))
     assert isinstance(error, psycopg.errors.ForeignKeyViolation)
     assert str(error.diag.constraint_name).startswith(f"fk_{table}_{column}_")
 

@@ -174,12 +174,18 @@ def test_who_waits_says_so_and_not_for_ever(stock: Stock, monkeypatch: pytest.Mo
             second.locks.locked("x", "to do it"),
         ):
             pytest.fail("two have it")
+        with (
+            first.locks.locked("x", "to do it"),
+            pytest.raises(DatabaseError, match=r"Waited 0\.2 s in vain for boss from 127"),
+        ):
+            second.locks.lock_shared("x", "to do it")
         with second.locks.locked("x", "to do it"):
             assert first.locks.is_locked("x")
 
-    assert len(said) == 1
-    assert said[0].startswith(f"Waiting for boss from 127.0.0.1 (server process {pid}, since ")
-    assert said[0].endswith(") to do it …")
+    assert len(said) == 2
+    for sentence in said:
+        assert sentence.startswith(f"Waiting for boss from 127.0.0.1 (server process {pid}, since ")
+        assert sentence.endswith(") to do it …")
 
 
 def test_who_waits_goes_on_as_soon_as_they_can(

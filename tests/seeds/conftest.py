@@ -1,4 +1,4 @@
-"""The toy application of these tests."""
+"""What the tests of seeds share: the toy application."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def _stock_server() -> Iterator[Stock]:
 
 @pytest.fixture
 def stock(_stock_server: Stock) -> Iterator[Stock]:
-    """A server of somebody else's, without any database but its own."""
+    """An external server, without any database but its own."""
     yield _stock_server
     _stock_server.drop_all()
 

@@ -13,6 +13,7 @@ from psycopg import sql
 
 from ...errors import IsolationError
 from ...postgres.connecting import reason
+from ...postgres.session import format_values
 
 #: Bytes of a table that stay in memory while its rows are copied; more are in a file.
 SPOOLED = 1 << 22
@@ -30,6 +31,10 @@ FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid
 JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relpersistence <> 't' AND pg_sequence_last_value(s.seqrelid) IS NOT NULL
 """
+
+# The rows stay in the encoding of the databases, whatever the sessions use.
+_READ = "COPY (SELECT {columns} FROM ONLY {name}) TO STDOUT (ENCODING {encoding})"
+_WRITE = "COPY {target} FROM STDIN (ENCODING {encoding})"
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ class Table:
     def rows(self, source: AnyConnection) -> Iterator[IO[bytes]]:
         """Read the rows of the table into a temporary file."""
         with SpooledTemporaryFile(max_size=SPOOLED) as file:
-            statement = self.sql("COPY (SELECT {columns} FROM ONLY {name}) TO STDOUT")
+            statement = self.sql(_READ, encoding=_encoding(source))
             with source.cursor().copy(statement) as copy:
                 for part in copy:
                     file.write(part)
@@ -68,7 +73,8 @@ class Table:
     def insert(self, target: AnyConnection, rows: IO[bytes]) -> None:
         """Insert rows that :meth:`rows` has read, of a table with the same columns."""
         rows.seek(0)
-        with target.cursor().copy(self.sql("COPY {target} FROM STDIN")) as copy:
+        statement = self.sql(_WRITE, encoding=_encoding(target))
+        with target.cursor().copy(statement) as copy:
             while part := rows.read(1 << 16):
                 copy.write(part)
 
@@ -81,6 +87,7 @@ def copy_rows(source: AnyConnection, target: AnyConnection) -> None:
     :raises IsolationError: the schemas are not the same.
     """
     try:
+        format_values(source)
         with target.transaction():
             tables = [Table(*row) for row in target.execute(_TABLES).fetchall()]
             staged = {table: f"pg_temp.staged_{i}" for i, table in enumerate(tables)}
@@ -93,6 +100,11 @@ def copy_rows(source: AnyConnection, target: AnyConnection) -> None:
         raise IsolationError(
             f"The rows cannot be copied: {reason(error)}. Has the test changed the schema?"
         ) from error
+
+
+def _encoding(connection: AnyConnection) -> str:
+    """Return the encoding of a database."""
+    return f"'{connection.info.parameter_status('server_encoding')}'"
 
 
 def _stage(source: AnyConnection, target: AnyConnection, table: Table, staged: str) -> None:

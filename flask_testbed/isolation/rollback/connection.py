@@ -16,9 +16,9 @@ from typing import Any, NoReturn
 import psycopg
 from psycopg import errors, sql
 
-from ..._compat import BorrowingConnection
+from ..._compat import BorrowingConnection, listen_to_statements
 from ..statements import Effects, effects_of
-from .cursors import watched
+from .cursors import refuse_unwatched, watched
 from .local_settings import names_in
 from .refusal import refusal, refuse_statement
 from .savepoints import ApplicationTransaction, TransactionAborted
@@ -50,6 +50,7 @@ class Rollback:
     """
 
     def __init__(self, connected: Callable[[], None]) -> None:
+        listen_to_statements(refuse_unwatched)
         self._connected = connected
         self._parameters: dict[str, Any] = {}
         self._transaction = TestTransaction(self._connect)
@@ -71,12 +72,23 @@ class Rollback:
         wanted = {key: value for key, value in parameters.items() if key not in _CLIENT_SIDE}
         with self._transaction.lock:
             self._transaction.check()
-            if self._parameters and _visible(wanted) != _visible(self._parameters):
-                raise refusal(
-                    "Two engines connect to the test's database with other users or options."
-                )
-            self._parameters = self._parameters or wanted
-            return SharedConnection(self._transaction, parameters)
+            self._connect_as(wanted)
+            return SharedConnection(
+                self._transaction, parameters, partial(self._connect_as, wanted)
+            )
+
+    def _connect_as(self, wanted: dict[str, Any]) -> None:
+        """Let the underlying connection be one with these parameters. The lock must be held.
+
+        :raises IsolationError: the test has sent something on one with others.
+        """
+        if wanted is self._parameters:
+            return
+        if _visible(wanted) != _visible(self._parameters):
+            if self._transaction.begun:
+                raise refusal(_difference(wanted, self._parameters))
+            self._transaction.close()
+        self._parameters = wanted
 
     @property
     def begun(self) -> bool:
@@ -103,6 +115,14 @@ class Rollback:
         self._transaction.close()
 
 
+def _difference(one: dict[str, Any], other: dict[str, Any]) -> str:
+    """Say in which parameters two connections of a test differ."""
+    users = [parameters.get("user") for parameters in (other, one)]
+    if users[0] != users[1]:
+        return f"The test uses its database as two users, {users[0]!r} and {users[1]!r}."
+    return "Two engines connect to the test's database with other options."
+
+
 def _visible(parameters: dict[str, Any]) -> dict[str, str]:
     return {key: str(value) for key, value in parameters.items() if key not in _INDIFFERENT}
 
@@ -112,10 +132,17 @@ class SharedConnection(BorrowingConnection):
 
     :param test: the test transaction.
     :param parameters: those of :func:`psycopg.connect`.
+    :param connect: lets the underlying connection be one with the same parameters.
     """
 
-    def __init__(self, test: TestTransaction[Underlying], parameters: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        test: TestTransaction[Underlying],
+        parameters: dict[str, Any],
+        connect: Callable[[], None],
+    ) -> None:
         self._test = test
+        self._connect = connect
         self._current: ApplicationTransaction | None = None
         super().__init__(test.underlying.connection, parameters)
         self.lock = test.lock  # type: ignore[assignment]
@@ -140,6 +167,7 @@ class SharedConnection(BorrowingConnection):
         if not self.autocommit and self.isolation_level not in _READ_COMMITTED:
             raise refusal(f"The isolation level is {_words(self.isolation_level)}.")
         if self._current is None:
+            self._connect()
             self._current = self._begin(automatic=self.autocommit and not self.in_block)
         current = self._current
         try:
@@ -182,6 +210,10 @@ class SharedConnection(BorrowingConnection):
 
     def cursor(self, *arguments: Any, **options: Any) -> Any:
         """Return a cursor that announces its statements to :meth:`statement`."""
+        if self._current is None:
+            # A cursor belongs to the libpq connection that is there when it is made.
+            with self.lock:
+                self._connect()
         factory: Any = self.cursor_factory
         server_factory: Any = self.server_cursor_factory
         self.cursor_factory = watched(factory)

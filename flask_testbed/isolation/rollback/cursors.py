@@ -9,6 +9,9 @@ from typing import Any, Protocol
 
 import psycopg
 
+from ..._compat import BorrowingConnection
+from .refusal import refusal
+
 
 class Announced(Protocol):
     """A connection that is told of each statement before it is sent."""
@@ -53,6 +56,19 @@ class _WatchedServerCursor:
     def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
         with self.connection.statement(query, params, declares=True):
             return super().execute(query, params, **options)  # type: ignore[misc]
+
+
+def refuse_unwatched(cursor: Any, _: Any) -> None:
+    """Refuse a statement of a cursor that announces none to its connection.
+
+    :raises IsolationError: the cursor was made by its class, and not by ``connection.cursor()``.
+    """
+    connection = cursor.connection
+    if isinstance(cursor, _Watched | _WatchedServerCursor):
+        return
+    # In a block of transaction(), as for TypeInfo.fetch(), the transaction has begun as a writer.
+    if isinstance(connection, BorrowingConnection) and not connection.in_block:
+        raise refusal(f"A {type(cursor).__name__} was made without connection.cursor().")
 
 
 @cache

@@ -48,7 +48,7 @@ def test_composite_keys_are_tuples() -> None:
     assert set(keys) == {(visit.port_id, visit.number) for visit in everything(Visit)}
 
 
-def test_none_at_all_is_a_number_too() -> None:
+def test_zero_is_a_number_too() -> None:
     assert list(ShipFactory.create_bulk(0)) == []
     assert everything(Port) == []
 

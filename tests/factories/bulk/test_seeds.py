@@ -182,7 +182,7 @@ def unused(*_: Any) -> Any:
 
 
 def test_the_streams_are_those_of_every_python() -> None:
-    """What one machine has made, all must make: a change here changes everybody's data sets."""
+    """A change of these values would change the data sets of all projects."""
     compiled = CompiledFactory(None, "bulk/7/Factory", DeclarationSet(), {}, unused)
     rows = Chunk(compiled, range(2), "0", range(2))
     with frozen(datetime(2026, 4, 1, tzinfo=UTC)):

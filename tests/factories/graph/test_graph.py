@@ -1,4 +1,4 @@
-"""The graph of factories, and as text."""
+"""The graph of factories, and its text."""
 
 from __future__ import annotations
 

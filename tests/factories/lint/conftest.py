@@ -1,4 +1,4 @@
-"""What the tests of ``factories lint`` share: the toy application, and its report."""
+"""What the tests of ``factories lint`` share: the toy application."""
 
 from __future__ import annotations
 

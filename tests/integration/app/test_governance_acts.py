@@ -19,9 +19,9 @@ from app.governance.models import (
     FeedbackStatus,
     User,
 )
+from tests.support.resources import ABSENT_KEY
 
 URL = "/api/governance"
-NOBODY = "00000000-0000-4000-8000-000000000000"
 ACTS: dict[str, tuple[set[str], dict[str, Any] | None]] = {
     "start": ({"pending", "paused"}, None),
     "finish": ({"running"}, {"response_summary": "Done", "tokens_used": 42}),
@@ -373,11 +373,11 @@ def test_an_act_names_every_bad_field(
     body: dict[str, Any],
     fields: set[str],
 ) -> None:
-    pointers = refused(client.post(f"{URL}/{route.format(NOBODY)}", json=body), 400)
+    pointers = refused(client.post(f"{URL}/{route.format(ABSENT_KEY)}", json=body), 400)
     assert set(pointers) == {f"#/{name}" for name in fields}
 
 
-@pytest.mark.parametrize("key", [NOBODY, "nonsense", "7"])
+@pytest.mark.parametrize("key", [ABSENT_KEY, "nonsense", "7"])
 @pytest.mark.parametrize(
     ("route", "body"),
     [

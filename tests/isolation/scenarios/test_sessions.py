@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
+import psycopg
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from tests.support.scenarios.environment import Environment, attempt, execute, insert, teams
-from tests.support.scenarios.scenario import Differs, scenario
+from tests.support.scenarios.scenario import Differs, Refused, scenario
 
 
 def _one(env: Environment, expression: str) -> Any:
@@ -225,6 +229,67 @@ def test_a_session_is_as_new_for_the_next_test(env: Environment, statement: str)
     with env.engine.connect() as connection:
         connection.exec_driver_sql(statement)
         connection.commit()
+    return []
+
+
+#: What leaves a trace in the driver's connection.
+ATTRIBUTES: list[tuple[str, Any]] = [
+    ("autocommit", True),
+    ("isolation_level", psycopg.IsolationLevel.SERIALIZABLE),
+    ("read_only", True),
+    ("deferrable", True),
+    ("row_factory", psycopg.rows.dict_row),
+    ("cursor_factory", psycopg.ClientCursor),
+    ("prepare_threshold", None),
+]
+
+
+@scenario(24, sees=[], each=ATTRIBUTES)
+def test_a_connection_is_as_new_for_the_next_test(
+    env: Environment, attribute: tuple[str, Any]
+) -> list[str]:
+    """What it left would be found by the check that follows each scenario."""
+    raw = env.raw()
+    raw.cursor().execute("SELECT 1")
+    raw.rollback()
+    setattr(raw.dbapi_connection, *attribute)
+    raw.close()
+    return []
+
+
+def _register(connection: Any) -> None:
+    psycopg.types.TypeInfo("of_a_test", 123456, 0).register(connection)
+    connection.execute("SELECT 1")
+
+
+def _many_times(connection: Any) -> None:
+    connection.cursor().executemany("SELECT set_config('work_mem', %s, false)", [["1MB"]])
+
+
+def _with_hold(connection: Any) -> None:
+    with warnings.catch_warnings(action="ignore"):  # the cursor is not closed
+        connection.cursor("held", withhold=True).execute("SELECT 1")
+
+
+Act = Callable[[Any], None]
+
+
+@scenario(24, sees=[], each=[_register, _many_times, _with_hold])
+def test_whatever_cursor_leaves_a_trace(env: Environment, act: Act) -> list[str]:
+    """What it left would be found by the check that follows each scenario."""
+    raw = env.raw()
+    act(raw.dbapi_connection)
+    raw.commit()
+    raw.close()
+    return []
+
+
+@scenario(24, sees=[], rollback=Refused)
+def test_a_cursor_that_is_made_by_its_class(env: Environment) -> list[str]:
+    with closing(env.raw()) as raw:
+        connection: Any = raw.dbapi_connection
+        psycopg.ClientCursor(connection).execute("SET statement_timeout = '7s'")
+        raw.commit()
     return []
 
 

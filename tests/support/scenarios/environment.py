@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import PoolProxiedConnection
 
 from flask_testbed import IsolationError
+from flask_testbed._compat import UnwatchedConnection
 from flask_testbed.application.databases import database_of
 from flask_testbed.postgres.connecting import connect_parameters
 from flask_testbed.sandbox.sandbox import Sandbox
@@ -86,7 +87,7 @@ class Environment:
     def outside(self) -> psycopg.Connection[Any]:
         """Another program's connection to the same database, each statement committed."""
         parameters = connect_parameters(self._find_url())
-        connection = psycopg.connect(autocommit=True, **parameters)
+        connection = UnwatchedConnection.connect(autocommit=True, **parameters)
         return self._open.enter_context(closing(connection))
 
     def parameters(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from psycopg import sql
 from sqlalchemy.engine import URL, Engine
 from sqlalchemy.pool import QueuePool
 
+from flask_testbed._compat import UnwatchedConnection
 from flask_testbed.postgres.connecting import connect_parameters
 
 _CATALOGS = Path(__file__).with_name("contents.sql").read_text()
@@ -47,6 +48,18 @@ _SESSION = {
     "role": "SELECT current_user WHERE current_user <> session_user",
 }
 
+#: Attributes of a new connection of psycopg's, as SQLAlchemy makes it.
+_AS_NEW = {
+    "autocommit": False,
+    "isolation_level": None,
+    "read_only": None,
+    "deferrable": None,
+    "row_factory": psycopg.rows.tuple_row,
+    "cursor_factory": psycopg.Cursor,
+    "server_cursor_factory": psycopg.ServerCursor,
+    "prepare_threshold": 5,
+}
+
 
 class Observer:
     """Looks at a database from outside, on a connection of its own.
@@ -67,7 +80,7 @@ class Observer:
         for _ in range(2):
             if self._connection is None or self._connection.closed:
                 parameters = connect_parameters(self._find_url())
-                self._connection = psycopg.connect(autocommit=True, **parameters)
+                self._connection = UnwatchedConnection.connect(autocommit=True, **parameters)
             with suppress(psycopg.OperationalError):  # the database was cloned anew
                 cursor = self._connection.execute(query, values or None)
                 while cursor.nextset():
@@ -115,6 +128,11 @@ def remembered(engine: Engine) -> dict[str, Any]:
             for name, query in _SESSION.items():
                 if rows := connection.exec_driver_sql(query).all():
                     found.setdefault(name, []).extend(map(tuple, rows))
+            raw: Any = connection.connection.driver_connection
+            if changed := [name for name, value in _AS_NEW.items() if getattr(raw, name) != value]:
+                found.setdefault("attributes", []).extend(changed)
+            if raw.adapters.types.get("of_a_test") is not None:
+                found.setdefault("types", []).append("of_a_test")
     return found
 
 

@@ -45,13 +45,14 @@ $$;
 -- record them. A change that is rolled back takes its row with it.
 CREATE TABLE flask_testbed.recorded_ddl (
     command text NOT NULL,
-    transaction xid8 NOT NULL DEFAULT pg_current_xact_id()
+    transaction xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid() -- for tests that look for a key of each table
 );
 
 -- What was compared last, in one row. `schema` is NULL where event triggers record the changes.
 CREATE TABLE flask_testbed.compared (
     schema text,
-    database oid NOT NULL, -- a new clone has the number of its template here
+    database oid PRIMARY KEY, -- a new clone has the number of its template here
     outside text NOT NULL -- see outside_version
 );
 

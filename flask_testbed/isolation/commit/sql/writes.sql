@@ -4,9 +4,12 @@
 -- (table_version) or, where reading them would take longer, by a trigger that notes each write: on
 -- large tables that get rows back, and on every table if there are many.
 
--- The tables that were written since the last reset, of those that are watched. It has no key, so
--- no transaction ever waits for another one here.
-CREATE TABLE flask_testbed.touched (oid oid NOT NULL);
+-- The tables that were written since the last reset, of those that are watched. Its key is
+-- random, so no transaction ever waits for another one here.
+CREATE TABLE flask_testbed.touched (
+    oid oid NOT NULL,
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid()
+);
 
 -- Note that a table is written. Called by the trigger of a watched table, for each statement that
 -- writes: a SET clause would double the cost. Nothing in it depends on the search path.
