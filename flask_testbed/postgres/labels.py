@@ -120,7 +120,7 @@ class Label:
             fields = json.loads(comment.removeprefix(PREFIX))
             title = fields.pop("label", "")
             return cls(**fields | {"kind": Kind(fields["kind"]), "title": title})
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return None
 
 

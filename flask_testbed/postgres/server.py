@@ -10,6 +10,8 @@ from typing import Any, LiteralString
 
 import psycopg
 from psycopg import errors, sql
+from psycopg.abc import Buffer
+from psycopg.adapt import Loader
 from sqlalchemy.engine import URL
 
 from ..embedded.server import EmbeddedServer
@@ -72,6 +74,7 @@ class Server:
                     f"The server at {address(self.url)} ({self.setting}) is a standby, in which no"
                     " database can be created. Name the primary server."
                 )
+            _protect(connection)
         return connection
 
     def connect(self, name: str) -> Connection:
@@ -181,6 +184,28 @@ class Server:
                 f" ({self.setting}), in which flask-testbed holds its locks: {said}. Name another"
                 " one with TEST_DATABASE_MAINTENANCE, the same for all who use this server."
             ) from error
+
+
+class _AnyText(Loader):
+    """Reads text in any encoding.
+
+    The names of databases and their comments are in the encoding of the database from which they
+    were given, whatever that of the maintenance database is.
+    """
+
+    def load(self, data: Buffer) -> str:
+        return bytes(data).decode(errors="backslashreplace")
+
+
+def _protect(connection: Connection) -> None:
+    """Make a connection independent of what others have put into the maintenance database.
+
+    In many of them, every role may create functions in the schema public. With it in the search
+    path, such a function may be called in place of PostgreSQL's own, as the user of the testbed.
+    """
+    connection.execute("SET search_path = pg_catalog, pg_temp")
+    for name in ("text", "name"):
+        connection.adapters.register_loader(name, _AnyText)
 
 
 def _check_embedded(connection: Connection, server: EmbeddedServer) -> None:
