@@ -208,6 +208,7 @@ def test_a_server_in_memory_goes_with_its_project(memory: Path, tmp_path: Path) 
         gone.release()
         there.release()
         wait_for(lambda: not is_up(gone) and not is_up(there), "the servers to stop")
+        wait_for(lambda: not gone._has_keeper(), "its keeper to end")
         assert gone.home.parent.parent == memory
         for server in (gone, used):
             server.instance.parent.rmdir()
