@@ -11,7 +11,6 @@ the server always stops.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import signal
@@ -20,10 +19,15 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 from select import select
-from socket import AF_UNIX, socket
 from subprocess import DEVNULL, Popen, TimeoutExpired
-from time import CLOCK_MONOTONIC, clock_gettime, sleep
+from time import sleep
 from typing import Any, BinaryIO, NamedTuple
+
+# Windows lacks these. EmbeddedServer.start() refuses to run there.
+if sys.platform != "win32":
+    import fcntl
+    from socket import AF_UNIX, socket
+    from time import CLOCK_MONOTONIC, clock_gettime
 
 #: Seconds within which a server must have recovered from a crash and opened its socket.
 START_TIMEOUT = 60
