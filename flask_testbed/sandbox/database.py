@@ -174,9 +174,10 @@ class ProcessDatabase:
         :returns: whether anything was done in it.
         """
         end = self.rollback.roll_back_all()
+        # An attribute of the driver's connection may be all that was changed.
+        self.connections.close_changed()
         if end is None:
             return False
-        self.connections.close_changed()
         self.horizons.add(end, test)
         return True
 
