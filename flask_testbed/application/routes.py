@@ -102,6 +102,9 @@ class TrackedConnection:
     is_unmanaged: bool = False
     """Whether the application made its engine for itself."""
 
+    thread: int = 0
+    """The thread that has checked it out."""
+
     is_out: bool = False
     """Whether it is checked out."""
 

@@ -16,7 +16,7 @@ from sqlalchemy.engine import URL
 
 from ..embedded.server import EmbeddedServer
 from ..errors import DatabaseError, ServerError
-from .connecting import Connection, address, connect, reason
+from .connecting import Connection, address, closed_on_error, connect, reason
 
 Statement = LiteralString | sql.SQL | sql.Composed
 Cursor = psycopg.Cursor[tuple[Any, ...]]
@@ -57,7 +57,7 @@ class Server:
     def connection(self) -> Connection:
         """The connection to the maintenance database, in autocommit mode.
 
-        :raises ServerError: the server cannot be reached, or has no such database.
+        :raises ServerError: the server cannot be reached or written to, or has no such database.
         """
         if self.embedded is not None:
             self.embedded.start()
@@ -66,9 +66,16 @@ class Server:
         except ServerError as error:
             self._check_maintenance(error)
             raise
-        if self.embedded is not None:
-            _check_embedded(connection, self.embedded)
-        return _protected(connection)
+        with closed_on_error(connection):
+            if self.embedded is not None:
+                _check_embedded(connection, self.embedded)
+            if connection.info.parameter_status("in_hot_standby") == "on":
+                raise ServerError(
+                    f"The server at {address(self.url)} ({self.setting}) is a standby, in which no"
+                    " database can be created. Name the primary server."
+                )
+            _protect(connection)
+        return connection
 
     def connect(self, name: str) -> Connection:
         """Connect to one of the server's databases, in autocommit mode."""
@@ -182,7 +189,7 @@ class _AnyText(Loader):
         return bytes(data).decode(errors="backslashreplace")
 
 
-def _protected(connection: Connection) -> Connection:
+def _protect(connection: Connection) -> None:
     """Make a connection independent of what others have put into the maintenance database.
 
     In many of them, every role may create functions in the schema public. With it in the search
@@ -191,18 +198,16 @@ def _protected(connection: Connection) -> Connection:
     connection.execute("SET search_path = pg_catalog, pg_temp")
     for name in ("text", "name"):
         connection.adapters.register_loader(name, _AnyText)
-    return connection
 
 
 def _check_embedded(connection: Connection, server: EmbeddedServer) -> None:
-    """Close a connection that does not lead to the embedded server.
+    """Refuse a connection that does not lead to the embedded server.
 
     :raises ServerError: another server has answered.
     """
     with suppress(errors.InsufficientPrivilege):  # only a superuser may look
         row = connection.execute("SHOW data_directory").fetchone()
         if row is None or os.path.realpath(row[0]) != os.path.realpath(server.data):
-            connection.close()
             raise ServerError(
                 f"The server that answers in {server.sockets} is not the embedded one of"
                 f" {server.data}, but that of {row and row[0]}. Stop the other server, or"
