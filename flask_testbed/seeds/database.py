@@ -73,8 +73,8 @@ def has_rows(db: SQLAlchemy) -> bool:
 def leading_to(app: Flask, url: URL | None) -> Iterator[None]:
     """Redirect the application to another database inside the ``with`` block, if one is given.
 
-    Its binds for other databases are refused then, since nobody has said where they should lead;
-    in tests, they lead to their test databases.
+    Connections of its binds for other databases are refused then, since the URL is not theirs. In
+    tests, they lead to their test databases.
     """
     if url is None:
         yield
