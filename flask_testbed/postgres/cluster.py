@@ -309,7 +309,8 @@ class Cluster(Inventory):
             return False
         try:
             found = self.find(name)
-            if found is None or found.connections:
+            # Another database may have got the name meanwhile.
+            if found is None or found.oid != database.oid or found.connections:
                 return False
             self.drop(name)
             return True
