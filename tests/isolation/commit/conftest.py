@@ -38,7 +38,7 @@ def role(request: pytest.FixtureRequest) -> str | None:
 def make_box(role: str | None) -> Iterator[MakeBox]:
     """Makes a database with what some statements have put into it.
 
-    They may call it THIS_DATABASE.
+    They may call it THIS_DATABASE. A superuser executes those in ``of_superuser`` before.
     """
     server = EmbeddedServer(INSTANCE, "test")
     server.start()
@@ -51,12 +51,15 @@ def make_box(role: str | None) -> Iterator[MakeBox]:
         def connect() -> Connection:
             return connect_as(server, name, role)
 
-        def make(*statements: str) -> Box:
+        def make(*statements: str, of_superuser: Sequence[str] = ()) -> Box:
             create = sql.SQL("CREATE DATABASE {} OWNER {}").format(
                 sql.Identifier(name), sql.Identifier(role or administrator.info.user)
             )
             last.callback(administrator.execute, drop)
             administrator.execute(create)
+            with closing(connect_as(server, name, None)) as connection:
+                for statement in of_superuser:
+                    connection.execute(statement)
             with closing(connect()) as connection:
                 for statement in statements:
                     connection.execute(statement.replace("THIS_DATABASE", name))

@@ -219,3 +219,20 @@ def test_settings_of_the_database_do_not_matter(make_box: MakeBox, setting: str)
     assert box.rows("TABLE note") == before
     for timeout in ("statement_timeout", "idle_session_timeout"):
         assert box.resetter.execute(f"SHOW {timeout}").fetchone() == ("0",)
+
+
+def test_tables_of_others_that_cannot_be_written_are_left_alone(make_box: MakeBox) -> None:
+    box = make_box(
+        NOTE,
+        of_superuser=[
+            "CREATE TABLE secret (id int)",
+            "CREATE TABLE public_one (id int)",
+            "GRANT SELECT ON public_one TO PUBLIC",
+            "INSERT INTO secret VALUES (1)",
+            "INSERT INTO public_one SELECT generate_series(1, 2000)",
+        ],
+    )
+    before = box.rows("TABLE note", "TABLE secret", "TABLE public_one")
+    box.run(*INSERT)
+    box.reset()
+    assert box.rows("TABLE note", "TABLE secret", "TABLE public_one") == before

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
@@ -192,6 +193,18 @@ def test_a_prepared_transaction_is_rolled_back_and_named(
             stock.rows("ROLLBACK PREPARED 'it''s boss'", sandbox.url().database or "")
             sandbox.reset()
         assert notes(sandbox) == []
+
+
+def test_a_clock_that_a_test_has_stopped_stops_no_reset(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(sandbox, "left")
+    for clock in ("monotonic", "time", "perf_counter", "sleep"):
+        monkeypatch.setattr(time, clock, lambda *_: 0.0)
+    with closing(connect(sandbox.url())) as left:
+        left.execute("SELECT 1")
+        with pytest.warns(TestbedWarning, match="has been ended"):
+            sandbox.reset()
 
 
 def test_a_signal_in_a_reset_spoils_the_connection_alone(sandbox: Sandbox) -> None:

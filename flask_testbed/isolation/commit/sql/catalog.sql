@@ -5,12 +5,15 @@
 -- clone.
 
 -- The tables whose rows are reset: ordinary and unlogged ones and partitions, in every schema of
--- the application. Partitioned tables are left out, since their rows are in their partitions.
+-- the application. Partitioned tables are left out, since their rows are in their partitions; and so
+-- are tables of other roles that this role may not write to, which an administrator has put there.
 CREATE VIEW flask_testbed.user_table AS
 SELECT c.oid, format('%I.%I', n.nspname, c.relname) AS name
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind = 'r' AND c.relpersistence IN ('p', 'u')
-    AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'flask_testbed');
+    AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'flask_testbed')
+    AND (pg_has_role(c.relowner, 'USAGE')
+        OR has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE'));
 
 -- Return the columns of a table that can be written, as three lists: their names, the expressions
 -- that copy them, and the expressions that restore them from a copy. A type that the application

@@ -157,7 +157,7 @@ BEGIN
     -- columns, and its copy might have two more.
     RETURN current_setting('session_replication_role') <> 'replica'
         OR (SELECT relnatts NOT BETWEEN 1 AND 1500 FROM pg_class WHERE oid = relation)
-        OR NOT flask_testbed.has_more_rows(name, 100);
+        OR NOT flask_testbed.has_more_rows(name, 50);
 END
 $$;
 

@@ -163,7 +163,9 @@ BEGIN
         PERFORM flask_testbed.forget_touched();
     END IF;
     PERFORM flask_testbed.reset_sequences();
-    PERFORM lo_unlink(oid) FROM flask_testbed.new_large_object;
+    IF EXISTS (SELECT FROM pg_largeobject_metadata) THEN
+        PERFORM lo_unlink(oid) FROM flask_testbed.new_large_object;
+    END IF;
     RETURN 'done:' || coalesce(sessions, '');
 END
 $$;
