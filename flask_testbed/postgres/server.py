@@ -91,13 +91,21 @@ class Server:
 
     @contextmanager
     def errors_explained(self) -> Iterator[None]:
-        """Turn an operational error of psycopg's into a DatabaseError of one sentence."""
+        """Turn an error of psycopg's that the server is to blame for into a DatabaseError."""
         try:
             yield
         except psycopg.OperationalError as error:
             raise DatabaseError(
                 f"The server at {address(self.url)} says: {reason(error)}. Look at its log, and"
                 " try again."
+            ) from error
+        except errors.InsufficientPrivilege as error:
+            # What else a role may lack is for the caller to explain.
+            if "permission denied for" not in str(error):
+                raise
+            raise DatabaseError(
+                f"The server at {address(self.url)} says: {reason(error)}. By default every role"
+                f' has this privilege: let an administrator grant it to "{self.role}".'
             ) from error
 
     def disconnect(self) -> None:

@@ -73,7 +73,7 @@ def test_a_server_that_does_not_start_says_the_cause(home: Path) -> None:
 
 def test_a_server_that_stops_is_not_taken_for_one_that_runs(home: Path) -> None:
     """The keeper gives back its own lock before that of the users, or at once with it."""
-    for n in range(30):
+    for n in range(12):
         server = EmbeddedServer(Path("/srv/toy/instance"), "test")
         server.start()
         try:

@@ -21,6 +21,7 @@ SOME = [
     ("snapshot restore: swapped", "SIGKILL"),
     ("drop: before", "SIGTERM"),
     ("pytest: in a test", "a stranger connects"),
+    ("pytest: in a test", "transactions left open"),
 ]
 
 

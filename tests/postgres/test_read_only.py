@@ -38,26 +38,33 @@ def only_reads(stock: Stock) -> bool:
 def standby(stock: Stock) -> Iterator[Stock]:
     """A copy of a server that waits for what its primary server writes."""
     data = stock.home / "standby"
-    stock.rows("CHECKPOINT")
-    shutil.copytree(stock.home / "data", data, ignore=shutil.ignore_patterns("*.pid", ".s.*"))
-    (data / "standby.signal").touch()
     account = folders.account_of(stock.home / "data")
-    for path in [data, *data.rglob("*")]:
-        folders.give(path, account)
+    binaries, run_as = programs.binaries_for(account), folders.run_as(account)
+    data.mkdir(mode=0o700)
+    folders.give(data, account)
+    backup = [binaries / "pg_basebackup", "-d", stock.url("postgres"), "-D", data]
+    backup += ["--wal-method=fetch", "--checkpoint=fast", "--no-sync"]
+    subprocess.run(backup, check=True, cwd="/", **run_as)
+    (data / "standby.signal").touch()
+    prepared = stock.rows("SHOW max_prepared_transactions")[0]  # not below the primary's
     with closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     with subprocess.Popen(
         [
-            *(programs.binaries_for(account) / "postgres", "-D", data, "-p", str(port)),
+            *(binaries / "postgres", "-D", data, "-p", str(port)),
             *("-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="),
+            *("-c", f"max_prepared_transactions={prepared}"),
         ],
         stderr=subprocess.DEVNULL,
         cwd="/",
-        **folders.run_as(account),
+        **run_as,
     ) as server:
         try:
-            wait_for(lambda: answers(replace(stock, port=port)), "the standby")
+            wait_for(
+                lambda: server.poll() is not None or answers(replace(stock, port=port)),
+                "the standby",
+            )
             yield replace(stock, port=port)
         finally:
             server.terminate()
@@ -94,6 +101,22 @@ def test_a_role_or_server_that_only_reads_is_one_sentence(
             connection.execute("SET default_transaction_read_only = off")
             connection.execute(f"ALTER {whose} RESET default_transaction_read_only")
             connection.execute("SELECT pg_reload_conf()")
+
+
+@pytest.mark.parametrize(
+    "what", ["SELECT ON pg_database", "EXECUTE ON FUNCTION pg_try_advisory_lock(bigint)"]
+)
+def test_a_privilege_that_every_role_has_by_default_is_named(
+    stock: Stock, toys: Toys, what: str
+) -> None:
+    stock.rows(f"REVOKE {what} FROM public")
+    try:
+        toys.run(toys.app(stock.url("own", "maker")), "test-db", "create").assert_says(
+            f"permission denied for {'table' if 'SELECT' in what else 'function'} pg_",
+            'let an administrator grant it to "maker"',
+        )
+    finally:
+        stock.rows(f"GRANT {what} TO public")
 
 
 def test_a_role_that_is_missing_is_one_sentence(stock: Stock, toys: Toys, tmp_path: Path) -> None:
