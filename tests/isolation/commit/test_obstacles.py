@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flask_testbed.isolation.commit.reset import NeedsClone
+from flask_testbed.isolation.commit.reset import NeedsClone, pending_changes
 from tests.support.boxes import MakeBox
 
 REFUSE = (
@@ -100,7 +100,9 @@ def test_triggers_rules_and_policies_are_no_obstacle(make_box: MakeBox) -> None:
     for number, (migration, act) in enumerate(CASES):
         for _ in range(2):
             box.run(f"SET LOCAL search_path = case_{number}", *act)
+            pending_changes(box.resetter)  # as for the log, whatever the policies say
             box.reset()
+            assert pending_changes(box.resetter) is None
             if box.rows(*tables) != before:
                 wrong.append(migration)
     assert wrong == []

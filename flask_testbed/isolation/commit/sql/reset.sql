@@ -183,7 +183,7 @@ BEGIN
     RETURN (
         SELECT string_agg(name, ', ' ORDER BY name) FROM (
             SELECT name FROM flask_testbed.restored_table
-            WHERE oid = ANY (flask_testbed.changed_tables())
+            WHERE oid = ANY (flask_testbed.changed_tables()) AND version <> ''
             UNION ALL
             SELECT name FROM flask_testbed.user_table
             WHERE NOT flask_testbed.is_restored(oid) AND flask_testbed.has_rows(oid, name)
