@@ -6,6 +6,7 @@ There is a section for each library. Each entry names the version that it was se
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -23,6 +24,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.engine.mock import MockConnection
 
 T = TypeVar("T")
+C = TypeVar("C", bound=psycopg.Connection[Any])
 
 
 # psycopg
@@ -220,6 +222,56 @@ def listen_to_statements(listener: StatementListener) -> None:
         BaseCursor._start_query = start_query  # type: ignore[method-assign, assignment]
     if listener not in _statement_listeners:
         _statement_listeners.append(listener)
+
+
+def watch_waits(
+    connection: C,
+    begins: Callable[[C], object],
+    waits: Callable[[C], Exception | None],
+    interval: float,
+) -> None:
+    """Call functions when a connection begins to wait for the server, and while it waits.
+
+    Psycopg waits by running a generator, to which it says ten times a second that nothing has come.
+    psycopg 3.2 and later.
+
+    :param begins: called before each command is sent.
+    :param waits: called every so many seconds of a command. If it returns an error, the command is
+        cancelled, and the error is raised.
+    """
+    weakly = ref(connection)
+
+    def wait(generator: Any, *arguments: Any, **options: Any) -> Any:
+        itself = weakly()
+        assert itself is not None, "its method is called"
+        begins(itself)
+        watched = _watched(itself, generator, waits, interval)
+        return psycopg.Connection.wait(itself, watched, *arguments, **options)
+
+    connection.wait = wait  # type: ignore[method-assign, assignment]
+
+
+def _watched(
+    connection: C, generator: Any, waits: Callable[[C], Exception | None], interval: float
+) -> Any:
+    looks_at = time.monotonic() + interval
+    error = None
+    try:
+        wanted = next(generator)
+        while True:
+            ready = yield wanted
+            if not ready and error is None and time.monotonic() > looks_at:
+                error = waits(connection)
+                if error is not None:
+                    connection.cancel()
+                looks_at = time.monotonic() + interval
+            wanted = generator.send(ready)
+    except StopIteration as stop:
+        return stop.value
+    except errors.QueryCanceled as cancelled:
+        if error is not None:
+            raise error from cancelled
+        raise
 
 
 def forget_prepared(connection: psycopg.Connection[Any]) -> None:
@@ -460,6 +512,14 @@ def sequence_counter(factory: Any) -> Any:
     ``None`` before the factory has been called.
     """
     return factory._meta._counter
+
+
+# SQLAlchemy's pools
+
+
+def pool_of(record: Any) -> Any:
+    """Return the pool to which a record of a pooled connection belongs. SQLAlchemy 2.1."""
+    return record._ConnectionRecord__pool
 
 
 # SQLAlchemy's mock connection, for the fingerprint of models

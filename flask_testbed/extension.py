@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from flask import Flask
 
-from .application.databases import databases_of
+from .application.databases import databases_of, renew
 from .application.hooks import Hook, Hooks, set_hooks
 from .application.target import is_development
 from .cli.common import DeferredGroup
@@ -87,6 +87,7 @@ class Testbed:
         :raises SettingsError: the application has no Flask-SQLAlchemy, or an engine of it is not
             for PostgreSQL through psycopg 3.
         """
+        renew(app)
         databases = databases_of(app)
         set_hooks(app, self._hooks)
         for database in databases:

@@ -312,6 +312,19 @@ def test_types_that_write_by_an_expression() -> None:
     assert not _compat.has_bind_expression(sa.Text())
 
 
+# SQLAlchemy's pools
+
+
+def test_the_pool_of_a_record() -> None:
+    engine = sa.create_engine("sqlite://")
+    found: list[Any] = []
+    event.listen(engine, "connect", lambda _, record: found.append(_compat.pool_of(record)))
+    with engine.connect():
+        pass
+    engine.dispose()
+    assert [pool.__class__ for pool in found] == [engine.pool.__class__]
+
+
 # SQLAlchemy's mock connection
 
 

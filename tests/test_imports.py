@@ -19,6 +19,7 @@ from tests.support.paths import ROOT
 ORDER = [
     "_compat",
     "errors",
+    "clock",
     "randomness",
     "embedded",
     "postgres",

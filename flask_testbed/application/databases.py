@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from weakref import ref
 
 from flask import Flask
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL, Engine, make_url
 
 from ..errors import SettingsError
 from ..postgres.addresses import is_same_database
@@ -33,12 +33,15 @@ class AppDatabase:
     def __init__(self, app: Flask, db: SQLAlchemy, own_url: URL, bind: str | None = None) -> None:
         self._app = ref(app)
         self.db = db
-        self.own_url = own_url
+        self.own_urls = [own_url]
+        """URLs of the database as it was configured, the present one first."""
         self.bind = bind
         self.routes: dict[str | None, Route] = {}
         """The routes that lead to this database, by bind key."""
         self.shown: set[URL] = set()
         """Every URL that the application was told of."""
+        self._former: list[Route] = []
+        """The routes of engines that were replaced, which lead where the present ones lead."""
 
     def __repr__(self) -> str:
         app = self._app()
@@ -62,6 +65,11 @@ class AppDatabase:
         return self._app() is not None
 
     @property
+    def own_url(self) -> URL:
+        """The URL of the database, as it is configured."""
+        return self.own_urls[0]
+
+    @property
     def route(self) -> Route:
         """The route of the engine of :attr:`bind`."""
         return self.routes[self.bind]
@@ -73,7 +81,7 @@ class AppDatabase:
         """
         if self.route.is_test and not to_test:
             return
-        for route in self.routes.values():
+        for route in self._all_routes:
             route.redirect(destination, to_test=to_test)
             # What is in the pool leads to the application's own database.
             route.engine.dispose()
@@ -83,15 +91,34 @@ class AppDatabase:
 
         Whatever is made of it later leads to the database, wherever that is then.
         """
-        for key, route in self.routes.items():
+        for route in self._all_routes:
             route.show(url)
+        for key, route in self.routes.items():
             self._configure(key, route.engine.url)
         self.shown.add(url)
 
     def dispose(self) -> None:
         """Close the pooled connections of the engines that lead here."""
-        for route in self.routes.values():
+        for route in self._all_routes:
             route.engine.dispose()
+
+    @property
+    def _all_routes(self) -> list[Route]:
+        return [*self.routes.values(), *self._former]
+
+    def shows(self, url: URL) -> bool:
+        """Return whether a URL is one that :meth:`show` has shown."""
+        return any(is_same_database(url, one) for one in self.shown)
+
+    def replace_engines(self, db: SQLAlchemy, own_url: URL) -> None:
+        """Forget the routes, to which others are added for the engines of today.
+
+        :param own_url: the URL of the database, as it is configured now.
+        """
+        self.db = db
+        self._former += self.routes.values()
+        self.routes = {}
+        self.own_urls = [own_url, *(one for one in self.own_urls if one != own_url)]
 
     @property
     def configured(self) -> URL:
@@ -132,9 +159,58 @@ def databases_of(app: Flask) -> list[AppDatabase]:
     The first call creates a route for each engine, which leads to the application's own database
     until it is redirected. Raises as :func:`database_of`.
     """
-    if EXTENSION in app.extensions:
-        known: list[AppDatabase] = app.extensions[EXTENSION]
-        return known
+    if EXTENSION not in app.extensions:
+        app.extensions[EXTENSION] = _find(app, [])
+    known: list[AppDatabase] = app.extensions[EXTENSION]
+    return known
+
+
+def renew(app: Flask) -> bool:
+    """Create routes for the engines of an application that has got others since the last call.
+
+    That is the case after ``db.init_app(app)`` was called again. Raises as :func:`database_of`.
+
+    :returns: whether it has got others.
+    """
+    known = databases_of(app)
+    routed = {route.engine for database in known for route in database.routes.values()}
+    if routed.issuperset(_engines(app).values()):
+        return False
+    app.extensions[EXTENSION] = _find(app, known)
+    return True
+
+
+def _find(app: Flask, known: list[AppDatabase]) -> list[AppDatabase]:
+    """Return the databases of an application, with a route for each engine.
+
+    :param known: those that are known, whose engines may be others now.
+    """
+    engines = _engines(app)
+    if None not in engines:
+        raise SettingsError("SQLALCHEMY_DATABASE_URI is not set, and the testbed needs it.")
+    db: SQLAlchemy = app.extensions["sqlalchemy"]
+    databases: list[AppDatabase] = []
+    for key in sorted(engines, key=lambda key: key or ""):
+        url = engines[key].url
+        # What the testbed itself has configured is not the application's own.
+        own = next((one.own_url for one in known if one.shows(url)), url)
+        database = next((one for one in databases if is_same_database(own, one.own_url)), None)
+        route = Route(engines[key], database.route.own if database is not None else None)
+        if database is None:
+            database = next((one for one in known if one.bind == key), None)
+            if database is None:
+                database = AppDatabase(app, db, own, key)
+            else:
+                database.replace_engines(db, own)
+            databases.append(database)
+            gate.add_database(database)
+        database.routes[key] = route
+        gate.add_route(route)
+    return databases
+
+
+def _engines(app: Flask) -> dict[str | None, Engine]:
+    """Return the default engine of an application, and those of binds that are PostgreSQL's."""
     db = app.extensions.get("sqlalchemy")
     if db is None:
         raise SettingsError(
@@ -142,21 +218,8 @@ def databases_of(app: Flask) -> list[AppDatabase]:
             " before testbed.init_app(app)."
         )
     with own_context(app):
-        engines = dict(db.engines)
-    if None not in engines:
-        raise SettingsError("SQLALCHEMY_DATABASE_URI is not set, and the testbed needs it.")
-    databases: list[AppDatabase] = []
-    for key in sorted(engines, key=lambda key: key or ""):
-        if key is None or engines[key].dialect.name == "postgresql":
-            own = engines[key].url
-            same = (one for one in databases if is_same_database(own, one.own_url))
-            database = next(same, None)
-            route = Route(engines[key], database.own_url if database is not None else None)
-            if database is None:
-                database = AppDatabase(app, db, own, key)
-                databases.append(database)
-                gate.add_database(database)
-            database.routes[key] = route
-            gate.add_route(route)
-    app.extensions[EXTENSION] = databases
-    return databases
+        return {
+            key: engine
+            for key, engine in db.engines.items()
+            if key is None or engine.dialect.name == "postgresql"
+        }

@@ -28,11 +28,12 @@ from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import Pool
 
+from .._compat import pool_of
 from ..errors import IsolationError, SettingsError
 from ..postgres.addresses import is_same_place
 from ..postgres.connecting import connect_parameters, reason
 from .reflection import hide_schema
-from .routes import Route, TrackedConnection
+from .routes import PLACE, Route, TrackedConnection
 
 if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import Dialect, ExceptionContext
@@ -45,7 +46,9 @@ KEY = "flask_testbed"
 class RedirectedDatabase(Protocol):
     """What the gate asks of a database of an application (:class:`.databases.AppDatabase`)."""
 
-    own_url: URL
+    own_urls: list[URL]
+    """Its URLs as it was configured, the present one first."""
+
     shown: set[URL]
 
     @property
@@ -166,9 +169,10 @@ class Gate:
         tracked.connection = connection
         if tracked.mode == "rollback":
             return  # it shares a connection that was made with the redirected parameters
-        if message := self._misled(tracked):
+        if message := self._misled(tracked) or self._led_around(tracked, record):
             connection.close()
             raise SettingsError(message)
+        tracked.parameters = None
         if tracked.route is not None:
             tracked.route.opened(tracked)
 
@@ -230,13 +234,22 @@ class Gate:
         # psycopg 2 and 3 say dbname, others database.
         place = {"dbname": parameters.get("database"), **parameters}
         route, url = self._shown_at(place)
-        for database in self._redirected() if route is None else ():
-            for own in (database.own_url, database.configured):
-                if is_same_place(place, connect_parameters(own)):
-                    route, url = database.route, own
+        if route is None:
+            route, url = self._own_at(place)
         if route is not None:
             _check_driver(dialect)
         return route, url
+
+    def _own_at(self, place: dict[str, Any]) -> tuple[Route, URL] | tuple[None, None]:
+        """The route of the database of an application that is at a place, and its URL."""
+        owns = self._redirected()
+        urls = [(one, url) for one in owns for url in (one.own_urls[0], one.configured)]
+        # Another application may have now what this one had before.
+        urls += [(one, url) for one in owns for url in one.own_urls[1:]]
+        for database, url in urls:
+            if is_same_place(place, connect_parameters(url)):
+                return database.route, url
+        return None, None
 
     def _shown_at(self, place: dict[str, Any]) -> tuple[Route, URL] | tuple[None, None]:
         """The route to the test database that is, or was said to be, at a place, and its URL."""
@@ -262,10 +275,29 @@ class Gate:
         if place is None:
             return ""
         if tracked.place is not None:
+            # libpq does not tell an address that it was given from one that it has looked up.
+            place["hostaddr"] = (tracked.parameters or tracked.place).get("hostaddr")
             return "" if _is_same(place, tracked.place) else _misled_message(place)
-        owns = [one.own_url for one in self._redirected()]
+        owns = [url for one in self._redirected() for url in one.own_urls]
         misled = any(is_same_place(place, connect_parameters(own)) for own in owns)
         return _misled_message(place) if misled else ""
+
+    def _led_around(self, tracked: TrackedConnection, record: ConnectionPoolEntry) -> str:
+        """The message for a connection of a redirected engine that was not made for its route.
+
+        A ``creator`` or a pool of the application's own has made it. Where it leads, the URL of the
+        engine need not say.
+        """
+        if tracked.route is not None:
+            return ""
+        pool = pool_of(record)
+        routes = (one for one in list(self._routes.values()) if one.engine.pool is pool)
+        url = next((one.leads_to() for one in routes if one.is_redirected), None)
+        if url is None:
+            return ""
+        place = _place_of(tracked.connection) or {}
+        meant = connect_parameters(url)
+        return "" if place and is_same_place(place, meant) else _misled_message(place)
 
 
 #: The gate of this process. SQLAlchemy's events are those of the whole process, too.
@@ -297,7 +329,7 @@ def _is_at(place: dict[str, Any], url: URL) -> bool:
 def _is_same(place: dict[str, Any], meant: dict[str, Any]) -> bool:
     """Whether a connection leads where it was meant to lead."""
     # Equal words need no look at the network.
-    if all(str(place[key]) == str(meant[key]) for key in ("dbname", "host", "port")):
+    if all(str(place[key] or "") == str(meant[key] or "") for key in PLACE):
         return True
     return is_same_place(place, meant)
 
@@ -312,10 +344,13 @@ def _no_entry_message(user: str, said: str) -> str:
 
 
 def _misled_message(place: dict[str, Any]) -> str:
+    where = "another database"
+    if place:
+        host = place.get("hostaddr") or place["host"]
+        where = f"the database {place['dbname']!r} on {host}:{place['port']}"
     return (
-        f"Refused: an engine of the application has connected to the database {place['dbname']!r}"
-        f" on {place['host']}:{place['port']}, although the testbed redirects it. Something of the"
-        " application's own decides where its engine connects: a 'creator' or a 'pool' in"
-        " SQLALCHEMY_ENGINE_OPTIONS, or a listener to do_connect. Leave it out in tests, or let it"
-        " use the parameters that it is given."
+        f"Refused: an engine of the application has connected to {where}, although the"
+        " testbed redirects it. Something of the application's own decides where its engine"
+        " connects: a 'creator' or a 'pool' in SQLALCHEMY_ENGINE_OPTIONS, or a listener to"
+        " do_connect. Leave it out in tests, or let it use the parameters that it is given."
     )

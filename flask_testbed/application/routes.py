@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from psycopg import pq
@@ -28,6 +28,10 @@ logger = logging.getLogger(__name__)
 
 #: Whether this context is in a detour: a database is being created.
 is_detour: ContextVar[bool] = ContextVar("flask_testbed_is_detour", default=False)
+
+
+#: The parameters that say where a redirected connection leads. ``hostaddr`` decides over ``host``.
+PLACE = ("dbname", "host", "port", "hostaddr")
 
 
 class User(NamedTuple):
@@ -82,6 +86,9 @@ class TrackedConnection:
     place: dict[str, Any] | None = None
     """The parameters that say where it was meant to lead; None where it was not redirected."""
 
+    parameters: dict[str, Any] | None = None
+    """All its parameters, which other listeners may change until it is made."""
+
     connection: Any = None
     """The driver's connection, or None before there is one."""
 
@@ -94,6 +101,9 @@ class TrackedConnection:
     is_unmanaged: bool = False
     """Whether the application made its engine for itself."""
 
+    thread: int = 0
+    """The thread that has checked it out."""
+
     is_out: bool = False
     """Whether it is checked out."""
 
@@ -102,6 +112,16 @@ class TrackedConnection:
 
     given_up: bool = False
     """Whether it must not be used any more: it is closed when it comes back to its pool."""
+
+
+@dataclass(eq=False, slots=True)
+class Detour:
+    """A database that connections lead to for a while, and those that were made meanwhile."""
+
+    url: URL
+    refusal: str = ""
+    """If it says something, every connection is refused with this message."""
+    opened: list[Any] = field(default_factory=list)
 
 
 class Route:
@@ -127,7 +147,9 @@ class Route:
         """Where the engine is redirected to; None for the application's own database."""
         self.is_test = False
         """Whether the destination is a test database: then nothing leads to the own one."""
-        self._detour = threading.local()
+        self._thread = threading.local()
+        self._common_detour: Detour | None = None
+        """A detour of all threads."""
         self._open: set[Any] = set()
         # An application that a fixture made is forgotten with its pool, which closes nothing.
         weakref.finalize(engine, _close_all, self._open, os.getpid()).atexit = False
@@ -146,8 +168,13 @@ class Route:
 
     @property
     def detour_url(self) -> URL | None:
-        """The database of this thread's detour, or None outside of one."""
-        return getattr(self._detour, "url", None)
+        """The database of the detour that this thread takes, or None outside of one."""
+        detour = self._detour
+        return detour.url if detour is not None else None
+
+    @property
+    def _detour(self) -> Detour | None:
+        return getattr(self._thread, "detour", None) or self._common_detour
 
     @property
     def url(self) -> URL | None:
@@ -161,28 +188,48 @@ class Route:
         """Whether connections lead to a test database, or to one that is being created."""
         return self.is_test or self.detour_url is not None
 
-    @contextmanager
-    def detour(self, url: URL) -> Iterator[None]:
-        """Send this thread's connections to another database, and close them at the end.
+    def leads_to(self) -> URL:
+        """Return where connections lead; a test database is created if need be."""
+        self._check_open()
+        if self.detour_url is None and self.destination is not None:
+            return self.destination.url()
+        return self.detour_url or self.own
 
-        A detour may be taken while the engine connects, whose pool may allow no second connection.
+    def _check_open(self) -> None:
+        if self._detour is not None and self._detour.refusal:
+            raise SettingsError(self._detour.refusal)
+
+    @contextmanager
+    def detour(self, url: URL, *, refusal: str = "") -> Iterator[None]:
+        """Send connections to another database, and close them at the end; or refuse them.
+
+        All threads take the detour: a migration or a hook may start some, and these must not lead
+        to the application's own database. Only if the destination is being created, because an
+        engine connects or since it is a test database, this thread alone takes it: the others wait
+        for the destination. That engine's pool may allow no second connection.
         """
-        shown, pool = self.engine.url, self.engine.pool
+        detour, shown, pool = Detour(url, refusal), self.engine.url, self.engine.pool
+        alone = self.is_test or getattr(self._thread, "is_connecting", False)
         self.engine.pool = temporary = pool.recreate()
-        self._detour.url = self.engine.url = url
-        opened: list[Any] = []
-        self._detour.opened = opened
+        self.engine.url = url
+        self._take(detour, alone=alone)
         token = is_detour.set(True)
         try:
             yield
         finally:
             is_detour.reset(token)
-            self._detour.url = None
+            self._take(None, alone=alone)
             self.engine.url, self.engine.pool = shown, pool
-            for connection in opened:
+            for connection in detour.opened:
                 connection.close()
                 self._open.discard(connection)
             temporary.dispose()
+
+    def _take(self, detour: Detour | None, *, alone: bool) -> None:
+        if alone:
+            self._thread.detour = detour
+        else:
+            self._common_detour = detour
 
     def show(self, url: URL) -> None:
         """Make the engine say that it leads to a URL, as its own user if it has one."""
@@ -202,19 +249,28 @@ class Route:
         :param own: where they lead.
         :returns: a connection to use in its place, or None to connect.
         """
+        self._check_open()
         own_user = user_besides(own, parameters) if tracked.is_unmanaged else self.user
         tracked.detour, tracked.destination = self.detour_url, self.destination
         if tracked.detour is not None:
-            redirect(parameters, own, tracked.detour)
-            tracked.place = place_in(parameters)
+            self._lead(tracked, parameters, own, tracked.detour)
             return None
         if tracked.destination is None:
             return None
-        url = tracked.destination.url()
-        redirect(parameters, own, as_user(url, own_user))
-        tracked.place = place_in(parameters)
+        self._thread.is_connecting = True
+        try:
+            url = tracked.destination.url()
+        finally:
+            self._thread.is_connecting = False
+        self._lead(tracked, parameters, own, as_user(url, own_user))
         tracked.user = own_user
         return tracked.destination.connecting(tracked, parameters)
+
+    def _lead(
+        self, tracked: TrackedConnection, parameters: dict[str, Any], own: URL, url: URL
+    ) -> None:
+        redirect(parameters, own, url)
+        tracked.place, tracked.parameters = place_in(parameters), parameters
 
     def connect_directly(self, parameters: dict[str, Any]) -> None:
         """Redirect a connection that is about to be made without an engine."""
@@ -229,8 +285,9 @@ class Route:
         """Note that a connection was made."""
         if not tracked.is_unmanaged:
             self._open.add(tracked.connection)
-        if tracked.detour is not None:
-            self._detour.opened.append(tracked.connection)
+        detour = self._detour
+        if detour is not None and tracked.detour is detour.url:
+            detour.opened.append(tracked.connection)
 
     def closed(self, tracked: TrackedConnection) -> None:
         """Note that a connection was closed."""
@@ -291,4 +348,4 @@ def redirect_place(parameters: dict[str, Any], url: URL) -> None:
 
 def place_in(parameters: dict[str, Any]) -> dict[str, Any]:
     """The parameters that say where a connection leads."""
-    return {key: parameters.get(key) for key in ("dbname", "host", "port")}
+    return {key: parameters.get(key) for key in PLACE}

@@ -7,6 +7,7 @@ of which one is the result: meanwhile no engine leads to a database of the appli
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from typing import Protocol
 from weakref import ReferenceType, ref
 
 import sqlalchemy
+from psycopg import errors
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -134,7 +136,23 @@ def _explained(failing: str, advice: str) -> Iterator[None]:
     try:
         yield
     except (Exception, SystemExit) as error:
+        advice = _advice_on(getattr(error, "orig", error)) or advice
         raise DatabaseError(f"{failing}: {_in_short(error)}. {advice}") from error
+
+
+def _advice_on(error: BaseException | None) -> str | None:
+    """Return what to do about an error that is not due to the application."""
+    if isinstance(error, errors.ReadOnlySqlTransaction):
+        return (
+            "The server, the database or the role has default_transaction_read_only = on. Set it to"
+            " off for the role: ALTER ROLE … SET default_transaction_read_only = off;"
+        )
+    if missing := re.match('role (".+") does not exist', str(error)):
+        return (
+            "Roles belong to the server, and not to a database. Create it there, with CREATE ROLE"
+            f" {missing[1]}; or before it is used, if it does not exist."
+        )
+    return None
 
 
 def _in_short(error: BaseException) -> str:

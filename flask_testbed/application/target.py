@@ -109,7 +109,21 @@ def parse_url(text: str | URL, setting: str) -> URL:
     if not url.database:
         raise SettingsError(f"{setting} names no database. Add one at its end: …/name_test.")
     _check_query(url, setting)
+    check_no_at_sign(url, setting)
     return url.set(drivername="postgresql+psycopg")
+
+
+def check_no_at_sign(url: URL, setting: str) -> None:
+    """Refuse a URL in which a part of the password is taken for the host or the database.
+
+    :raises SettingsError: it has an ``@`` there. The message does not contain the password.
+    """
+    if "@" in f"{url.host}{url.database}":
+        raise SettingsError(
+            f"{setting} is not a database URL: it has an '@' too many. Write it as"
+            " postgresql://user:password@host:5432/name_test, and in the user and the password"
+            " write %40 for '@', %3A for ':' and %2F for '/'."
+        )
 
 
 def _check_query(url: URL, setting: str) -> None:
@@ -217,14 +231,15 @@ def _find_maintenance(app: Flask, environ: Mapping[str, str]) -> str:
 def find_production(app: Flask, environ: Mapping[str, str] = os.environ) -> str:
     """Return the setting by which the application runs in production, as ``APP_ENV='live'``.
 
-    The settings are ``ENVIRONMENT`` and ``ENV`` in its configuration, and ``APP_ENV``,
-    ``FLASK_ENV`` and ``ENVIRONMENT`` in the environment. Every value means production, unless it
+    The settings are ``APP_ENV``, ``FLASK_ENV`` and ``ENVIRONMENT``, in its configuration and in
+    the environment, and ``ENV`` in its configuration. Every value means production, unless it
     is one of :data:`NOT_PRODUCTION`.
 
     :returns: an empty text if it does not run in production.
     """
-    said = [(key, app.config.get(key)) for key in ("ENVIRONMENT", "ENV")]
-    said += [(key, environ.get(key)) for key in ("APP_ENV", "FLASK_ENV", "ENVIRONMENT")]
+    keys = ("APP_ENV", "FLASK_ENV", "ENVIRONMENT")
+    said = [(key, app.config.get(key)) for key in (*keys, "ENV")]
+    said += [(key, environ.get(key)) for key in keys]
     for key, value in said:
         word = value.value if isinstance(value, Enum) else value
         if word is not None and str(word).strip().casefold() not in {"", *NOT_PRODUCTION}:
@@ -242,6 +257,7 @@ def _own_url(uri: str | URL | None) -> URL | None:
     if uri is None:
         return None
     url = make_url(uri)
+    check_no_at_sign(url, "SQLALCHEMY_DATABASE_URI")
     is_postgresql = url.drivername.split("+")[0] in {"postgres", "postgresql"}
     return url.set(drivername="postgresql+psycopg") if is_postgresql else None
 
@@ -258,5 +274,5 @@ def target_of(database: AppDatabase) -> Target:
     :raises SettingsError: a setting cannot be used.
     """
     app = database.app
-    others = [one.own_url for one in databases_of(app)]
+    others = [url for one in databases_of(app) for url in one.own_urls]
     return find_target(app, database.own_url, bind=database.bind, others=others)

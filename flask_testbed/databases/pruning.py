@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from ..application.target import DISPOSABLE
+from ..clock import utc_now
 from ..postgres.cluster import Cluster
 from ..postgres.database import Database
 from ..postgres.labels import TEMPLATE, Kind
@@ -59,7 +60,7 @@ def prune_templates(
         current, keep = "", 0
     others = [one for one in found if one.name != current]
     others.sort(key=lambda one: one.made_at, reverse=True)
-    oldest = (datetime.now(UTC) - timedelta(days=days)).isoformat()
+    oldest = (utc_now() - timedelta(days=days)).isoformat()
     old = [one for rank, one in enumerate(others) if rank >= keep or one.made_at < oldest]
     return [one for one in old if cluster.drop_if_unused(one)]
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
+from ..clock import utc_now
 from ..postgres.database import Database
 
 #: Width to which names are shortened, so that the table fits a terminal of 80 columns.
@@ -64,7 +65,7 @@ def age(made_at: str) -> str:
     """
     if not made_at:
         return ""
-    span = datetime.now(UTC) - datetime.fromisoformat(made_at)
+    span = utc_now() - datetime.fromisoformat(made_at)
     for unit, length in (("d", timedelta(days=1)), ("h", timedelta(hours=1))):
         if span >= length:
             return f"{span // length}{unit}"

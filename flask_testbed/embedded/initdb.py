@@ -6,11 +6,12 @@ import logging
 import shutil
 from pathlib import Path
 from secrets import token_hex
-from subprocess import DEVNULL, PIPE, Popen, TimeoutExpired
+from subprocess import DEVNULL, PIPE, Popen
 
 from ..errors import ServerError
 from .folders import Account, give, is_known, run_as
 from .keeper import now
+from .launching import communicate_within
 from .parameters import server_environment
 
 logger = logging.getLogger(__name__)
@@ -67,15 +68,9 @@ def _initdb(folder: Path, binaries: Path, account: Account) -> None:
         env=server_environment(),
         **run_as(account),
     ) as program:
-        try:
-            _, said = program.communicate(timeout=_TIMEOUT)
-        except BaseException as error:
-            program.kill()
-            if not isinstance(error, TimeoutExpired):
-                raise
-            said = b"initdb has not ended within %d s." % _TIMEOUT
+        (said,) = communicate_within(program, _TIMEOUT)
     if program.returncode:
-        reason = " ".join(said.decode(errors="replace").split())
+        reason = " ".join(said.decode(errors="replace").split()) or "initdb was killed."
         raise ServerError(
             f"The embedded PostgreSQL server cannot be created in {folder}: {reason} Free some"
             " space, or choose another folder with FLASK_TESTBED_HOME."

@@ -1,6 +1,6 @@
 """The keeper: a small process that starts PostgreSQL, and stops it after its last user.
 
-This file is a program of its own, which :func:`launch` runs. It imports nothing but the standard
+This file is a program of its own, which :mod:`.launching` runs. It imports nothing but the standard
 library, so it starts in a few milliseconds. Its process forks the keeper, and exits when the
 server accepts connections or has failed to start.
 
@@ -14,14 +14,14 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import select
 import signal
 import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
+from select import select
 from socket import AF_UNIX, socket
-from subprocess import DEVNULL, PIPE, Popen, TimeoutExpired
+from subprocess import DEVNULL, Popen, TimeoutExpired
 from time import CLOCK_MONOTONIC, clock_gettime, sleep
 from typing import Any, BinaryIO, NamedTuple
 
@@ -57,26 +57,6 @@ class Config(NamedTuple):
     settings: list[str]
     #: Arguments of :class:`subprocess.Popen` that run a program as the server's account.
     run_as: dict[str, Any]
-
-
-def launch(config: Config, environment: dict[str, str]) -> str | None:
-    """Run the keeper in the background, and wait until its server accepts connections.
-
-    :returns: the reason if the server does not start.
-    """
-    command = [sys.executable, "-I", "-S", __file__, json.dumps(config._asdict())]
-    with Popen(
-        command, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, cwd="/", env=environment
-    ) as program:
-        try:
-            answer, said = program.communicate(timeout=START_TIMEOUT + STOP_AT_MOST)
-        except TimeoutExpired:
-            program.kill()
-            answer, said = b"", b"Its keeper does not answer."
-    if answer.strip() == b"ready":
-        return None
-    reason = " ".join((answer or said).decode(errors="replace").split())
-    return reason or "Its keeper has died."
 
 
 def main() -> int:
@@ -138,7 +118,7 @@ def open_private(path: Path) -> BinaryIO:
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     file = os.fdopen(os.open(path, flags, 0o600), "r+b", 0)
-    with suppress(PermissionError):  # it belongs to somebody else
+    with suppress(PermissionError):  # it belongs to another user
         os.fchmod(file.fileno(), 0o600)
     return file
 
@@ -287,7 +267,7 @@ def _watch(config: Config) -> None:
 
 
 def _exit_after_process(ended: int) -> None:
-    select.select([ended], [], [])
+    select([ended], [], [])
     os._exit(0)
 
 

@@ -22,11 +22,11 @@ from .keeper import (
     STOP_AT_MOST,
     Config,
     answers,
-    launch,
     lock,
     now,
     open_private,
 )
+from .launching import launch
 from .leftovers import drop_leftovers, drop_unfinished, note_project
 from .parameters import server_environment
 from .places import PORT, SOCKET, Purpose, find_home, find_sockets, memory_folder
@@ -41,6 +41,9 @@ logger = logging.getLogger(__name__)
 
 #: Seconds that a process waits for another one that creates or starts the server.
 WAIT_AT_MOST = 5 * START_TIMEOUT + STOP_AT_MOST
+
+#: Seconds after which a keeper has noticed that its server has no user.
+NOTICE_STOP = 1
 
 _SETTINGS: dict[Purpose, dict[str, str]] = {
     "development": {},
@@ -177,7 +180,7 @@ class EmbeddedServer:
         """
         end = now() + STOP_AT_MOST
         with open_private(self.home / "users") as users:
-            sleep(1)
+            sleep(NOTICE_STOP)
             while self._has_keeper():
                 # The keeper has the lock of all users while it stops the server.
                 with suppress(BlockingIOError):

@@ -27,7 +27,7 @@ _DDL = frozenset(
     # These may do anything.
     | {"do", "call", "import", "cluster"}
 )
-_IN_A_FUNCTION = _DDL | {"truncate", "copy", "lock", "execute"}
+_IN_A_FUNCTION = _DDL | {"truncate", "copy", "lock", "execute", "reset", "listen"}
 _LASTING = frozenset({"load", "prepare"})
 # A block or a procedure may set what it likes.
 _SESSION = frozenset({"listen", "load", "prepare", "do", "call"})
@@ -58,7 +58,9 @@ _LEXEME = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _COMMENT_MARK = re.compile(r"/\*|\*/")
-_WORD = re.compile(r"[a-z_][\w$]*")
+_WORD = re.compile(r"[^\W\d][\w$]*")
+_QUOTED = re.compile(r'"((?:[^"]|"")*)"')
+_OPERATOR = re.compile(r"[-+*/<>=~!@#%^&|`?]+")
 _FOR_UPDATE = re.compile(r"\bfor (no key )?update\b")
 
 
@@ -70,7 +72,7 @@ class Effects:
     """Rows, settings or savepoints: whether its transaction must be kept apart from others."""
 
     words: frozenset[str] = frozenset()
-    """Every word of a text that does not write by itself: a function may do it."""
+    """Every word and operator of a text that does not write by itself: a function may do it."""
 
     control: str = ""
     """The words by which it begins or ends a transaction."""
@@ -124,6 +126,11 @@ def function_sets(source: str) -> bool:
     return bool(_SETS_LOCALLY.search(text)) and not _SETS_FOR_SESSION.search(text)
 
 
+def function_calls(source: str, names: Collection[str]) -> bool:
+    """Return whether the body of a function in SQL or PL/pgSQL may call one of these."""
+    return not _names(source.lower()).isdisjoint(names)
+
+
 def function_writes(source: str, writers: Collection[str] = ()) -> bool:
     """Return whether the body of a function may write, or call one of these that do.
 
@@ -131,15 +138,15 @@ def function_writes(source: str, writers: Collection[str] = ()) -> bool:
     """
     body = _SETS_BY_EXECUTE.sub("", source.lower())
     # INTO gives a value to a variable here.
-    words = set(_WORD.findall(body)) - {"into"}
-    if _SETS_IN_BODY.search(body):
+    words = _names(body) - {"into"}
+    if _SETS_IN_BODY.search(body) or _SETS_FOR_SESSION.search(body):
         return True
     return any(map(_is_writing, words)) or not words.isdisjoint({*_IN_A_FUNCTION, *writers})
 
 
 def _of_all(statements: list[str], text: str) -> Effects:
     firsts = [_first(statement) for statement in statements]
-    words = frozenset(_WORD.findall(" ".join(statements)))
+    words = _names(" ".join(statements))
     control = next(filter(None, map(_control, statements)), "")
     read_only = len(statements) == 1 and _sets_read_only(statements[0])
     for_session = "set_config" in words and bool(_SETS_FOR_SESSION.search(text))
@@ -158,6 +165,16 @@ def _of_all(statements: list[str], text: str) -> Effects:
         lasting=not control and not _LASTING.isdisjoint(firsts),
         sets=not for_session and bool(_SETS_LOCALLY.search(setting)),
     )
+
+
+def _names(text: str) -> frozenset[str]:
+    """Return what may be the name of a function, a view or an operator in a text in lower case."""
+    names = set(_WORD.findall(text))
+    names.update(quoted.replace('""', '"') for quoted in _QUOTED.findall(text))
+    for operator in _OPERATOR.findall(text):
+        # The driver wants a percent sign twice. A sign may follow an operator.
+        names |= {operator, operator.replace("%%", "%"), operator.rstrip("+-")}
+    return frozenset(names)
 
 
 def _first(statement: str) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import socket
 from ipaddress import ip_address
+from socket import AF_INET, AF_INET6, SOCK_DGRAM, getaddrinfo, socket
 from typing import Any
 
 from psycopg import pq
@@ -70,7 +70,7 @@ def _resolve(host: str) -> set[str]:
     if host.rstrip(".") in {"", "localhost"} or host.startswith(("/", "@")):
         return {"127.0.0.1"}
     try:
-        return {str(info[4][0]) for info in socket.getaddrinfo(host, None)}
+        return {str(info[4][0]) for info in getaddrinfo(host, None)}
     except (OSError, UnicodeError):
         return {host}
 
@@ -83,8 +83,8 @@ def _is_here(address: str) -> bool:
         return False
     if ip.is_loopback or ip.is_unspecified:
         return True
-    family = socket.AF_INET6 if ip.version == 6 else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+    family = AF_INET6 if ip.version == 6 else AF_INET
+    with socket(family, SOCK_DGRAM) as probe:
         try:
             probe.bind((address, 0))
         except OSError:

@@ -8,12 +8,12 @@ interrupted, a database is complete or absent.
 from __future__ import annotations
 
 import logging
-import secrets
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
+from secrets import token_hex
 from typing import LiteralString
 
 import psycopg
@@ -154,7 +154,7 @@ class Cluster(Inventory):
     @contextmanager
     def _unfinished_name(self) -> Iterator[str]:
         """Yield a name for an unfinished database, and hold its lock inside."""
-        name = UNFINISHED + secrets.token_hex(6)
+        name = UNFINISHED + token_hex(6)
         self.locks.try_lock(name)
         try:
             yield name
@@ -309,7 +309,8 @@ class Cluster(Inventory):
             return False
         try:
             found = self.find(name)
-            if found is None or found.connections:
+            # Until the lock was taken, it may have been replaced by a database of somebody else's.
+            if found is None or found.oid != database.oid or found.connections:
                 return False
             self.drop(name)
             return True

@@ -52,7 +52,7 @@ def connect(url: URL, *, setting: str, database: str | None = None) -> Connectio
     ignore_environment(parameters)
     try:
         connection = _connect(parameters)
-        with _closed_on_error(connection):
+        with closed_on_error(connection):
             if is_embedded(parameters):
                 _check_socket(connection, parameters["host"])
             else:
@@ -68,7 +68,7 @@ def connect(url: URL, *, setting: str, database: str | None = None) -> Connectio
 
 
 @contextmanager
-def _closed_on_error(connection: Connection) -> Iterator[None]:
+def closed_on_error(connection: Connection) -> Iterator[None]:
     """Close a connection if the block raises an error."""
     try:
         yield

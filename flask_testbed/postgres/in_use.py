@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from time import monotonic, sleep
+from time import sleep
 
+from ..clock import seconds
 from ..errors import RefusedError
 from .cluster import Cluster
 from .database import Database
@@ -45,8 +46,8 @@ def end_pooled_sessions(cluster: Cluster, name: str) -> None:
     """End the sessions in a database that a pooler keeps although no program uses them."""
     if not is_pooled(cluster.connection):
         return
-    end = monotonic() + _GRACE
-    while cluster.sessions(name) and monotonic() < end:
+    end = seconds() + _GRACE
+    while cluster.sessions(name) and seconds() < end:
         cluster.execute(_POOLED, [name])
         sleep(0.005)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import getpass
 import json
 import os
-import socket
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from enum import StrEnum
+from socket import gethostname
 from typing import Any
+
+from ..clock import utc_now
 
 #: Prefix of the names that only the testbed gives to a database.
 RESERVED = "flask_testbed_"
@@ -103,7 +104,7 @@ class Label:
     @classmethod
     def create(cls, kind: Kind, fingerprint: str, **more: Any) -> Label:
         """Return a label that names this process and the present time."""
-        now = datetime.now(UTC).isoformat(timespec="seconds")
+        now = utc_now().isoformat(timespec="seconds")
         return cls(kind, fingerprint, _this_process(), now, **more)
 
     def written_on(self, database: str, oid: int) -> Label:
@@ -119,7 +120,7 @@ class Label:
             fields = json.loads(comment.removeprefix(PREFIX))
             title = fields.pop("label", "")
             return cls(**fields | {"kind": Kind(fields["kind"]), "title": title})
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return None
 
 
@@ -128,4 +129,4 @@ def _this_process() -> str:
         user = getpass.getuser()
     except (KeyError, OSError):
         user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}, process {os.getpid()}"
+    return f"{user}@{gethostname()}, process {os.getpid()}"

@@ -15,13 +15,14 @@ from psycopg import errors, sql
 
 from ..errors import DatabaseError
 from .server import Server, Statement
+from .session import LOCK_TIMEOUT
 from .terminal import tell_terminal
 
 #: Seconds after which a process says that it waits for a lock.
 NOTICE_AFTER = 1
 
 #: Seconds after which a process stops waiting for a lock.
-WAIT_AT_MOST = 600
+WAIT_AT_MOST = LOCK_TIMEOUT
 
 # The key of an advisory lock is split into two columns of pg_locks.
 _HOLDERS = """
@@ -95,8 +96,7 @@ class Locks:
             )
 
     def _lock_within(self, statement: LiteralString, name: str, seconds: float) -> bool:
-        bound = sql.SQL("SET lock_timeout = {}").format(sql.Literal(f"{seconds}s"))
-        self._server.execute(bound)
+        self._bound_waits(seconds)
         connection = self._server.connection
         try:
             # Not _ask(): it would report the timeout as a failure of the server.
@@ -105,8 +105,12 @@ class Locks:
             return False
         finally:
             if not connection.closed:
-                self._server.execute("SET lock_timeout = 0")
+                self._bound_waits(LOCK_TIMEOUT)
         return True
+
+    def _bound_waits(self, seconds: float) -> None:
+        bound = sql.SQL("SET lock_timeout = {}").format(sql.Literal(f"{seconds}s"))
+        self._server.execute(bound)
 
     def _holder(self, name: str) -> str:
         """Return who holds the lock on a name, for a message."""

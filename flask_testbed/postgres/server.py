@@ -10,11 +10,13 @@ from typing import Any, LiteralString
 
 import psycopg
 from psycopg import errors, sql
+from psycopg.abc import Buffer
+from psycopg.adapt import Loader
 from sqlalchemy.engine import URL
 
 from ..embedded.server import EmbeddedServer
 from ..errors import DatabaseError, ServerError
-from .connecting import Connection, address, connect, reason
+from .connecting import Connection, address, closed_on_error, connect, reason
 
 Statement = LiteralString | sql.SQL | sql.Composed
 Cursor = psycopg.Cursor[tuple[Any, ...]]
@@ -55,7 +57,7 @@ class Server:
     def connection(self) -> Connection:
         """The connection to the maintenance database, in autocommit mode.
 
-        :raises ServerError: the server cannot be reached, or has no such database.
+        :raises ServerError: the server cannot be reached or written to, or has no such database.
         """
         if self.embedded is not None:
             self.embedded.start()
@@ -64,8 +66,15 @@ class Server:
         except ServerError as error:
             self._check_maintenance(error)
             raise
-        if self.embedded is not None:
-            _check_embedded(connection, self.embedded)
+        with closed_on_error(connection):
+            if self.embedded is not None:
+                _check_embedded(connection, self.embedded)
+            if connection.info.parameter_status("in_hot_standby") == "on":
+                raise ServerError(
+                    f"The server at {address(self.url)} ({self.setting}) is a standby, in which no"
+                    " database can be created. Name the primary server."
+                )
+            _protect(connection)
         return connection
 
     def connect(self, name: str) -> Connection:
@@ -169,15 +178,36 @@ class Server:
             ) from error
 
 
+class _AnyText(Loader):
+    """Reads text in any encoding.
+
+    The names of databases and their comments are in the encoding of the database from which they
+    were given, whatever that of the maintenance database is.
+    """
+
+    def load(self, data: Buffer) -> str:
+        return bytes(data).decode(errors="backslashreplace")
+
+
+def _protect(connection: Connection) -> None:
+    """Make a connection independent of what others have put into the maintenance database.
+
+    In many of them, every role may create functions in the schema public. With it in the search
+    path, such a function may be called in place of PostgreSQL's own, as the user of the testbed.
+    """
+    connection.execute("SET search_path = pg_catalog, pg_temp")
+    for name in ("text", "name"):
+        connection.adapters.register_loader(name, _AnyText)
+
+
 def _check_embedded(connection: Connection, server: EmbeddedServer) -> None:
-    """Close a connection that does not lead to the embedded server.
+    """Refuse a connection that does not lead to the embedded server.
 
     :raises ServerError: another server has answered.
     """
     with suppress(errors.InsufficientPrivilege):  # only a superuser may look
         row = connection.execute("SHOW data_directory").fetchone()
         if row is None or os.path.realpath(row[0]) != os.path.realpath(server.data):
-            connection.close()
             raise ServerError(
                 f"The server that answers in {server.sockets} is not the embedded one of"
                 f" {server.data}, but that of {row and row[0]}. Stop the other server, or"

@@ -21,6 +21,9 @@ AnyConnection = psycopg.Connection[Any]
 # to another value. search_path is not among these: constraints and triggers of the application may
 # need it.
 
+#: Seconds after which a session of the testbed stops waiting for a lock.
+LOCK_TIMEOUT = 600
+
 #: Nothing is disconnected after some time.
 _NO_END = {
     "idle_session_timeout": "0",
@@ -40,7 +43,8 @@ _TEXT = {
 
 _OWN = {
     "statement_timeout": "0",
-    "lock_timeout": "0",
+    # No lock is waited for without an end.
+    "lock_timeout": f"{LOCK_TIMEOUT}s",
     "default_transaction_read_only": "off",
     "default_transaction_isolation": "read committed",
     "default_transaction_deferrable": "off",
@@ -121,7 +125,7 @@ def _share_session(connection: AnyConnection, other: AnyConnection) -> bool:
     """Return whether a session was moved from one connection to the other, or exchanged."""
     before = _session_of(connection)
     try:
-        # While this transaction is open, its session cannot be given to anybody else.
+        # While this transaction is open, no other connection can have its session.
         with other.transaction():
             return _session_of(other) == before or _session_of(connection) != before
     except errors.ProtocolViolation:

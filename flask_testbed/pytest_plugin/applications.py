@@ -17,7 +17,7 @@ from flask_sqlalchemy import SQLAlchemy
 
 from .._compat import pytest_session, watch_connecting
 from ..application.contexts import own_context
-from ..application.databases import AppDatabase, database_of, databases_of
+from ..application.databases import AppDatabase, database_of, databases_of, renew
 from ..application.gate import gate
 from ..errors import TestbedError
 from ..sandbox.sandbox import Sandbox
@@ -66,10 +66,10 @@ class Applications:
     def adopt(self, app: Flask) -> None:
         """Redirect an application's engines to test databases, and isolate its requests.
 
-        Nothing happens if that was done before, or if none of its databases is PostgreSQL's. The
-        run ends if an engine cannot be redirected.
+        Nothing happens if that was done before and it has the same engines, or if none of its
+        databases is PostgreSQL's. The run ends if an engine cannot be redirected.
         """
-        if app in self._adopted or not _uses_postgresql(app):
+        if not _uses_postgresql(app) or not self._has_new_engines(app):
             return
         if current_application() is app:
             # The session may hold a connection to the application's own database.
@@ -80,10 +80,19 @@ class Applications:
             self._fail(error)
         for database, sandbox in pairs:
             sandbox.redirect(database)
-        isolate_requests(app)
+        if app not in self._adopted:
+            isolate_requests(app)
         self._adopted.add(app)
         self._new.append(app)
         logger.debug("adopted %r", app)
+
+    def _has_new_engines(self, app: Flask) -> bool:
+        if app not in self._adopted:
+            return True
+        try:
+            return renew(app)
+        except TestbedError as error:
+            self._fail(error)
 
     def _sandbox_of(self, database: AppDatabase) -> Sandbox:
         return self.sandboxes.of(database, worker_of(self._config), keeping_of(self._config))

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from weakref import WeakSet
 
 from sqlalchemy.exc import DisconnectionError
 
 from ..application.routes import TrackedConnection
+from ..isolation.commit.lock_waits import LockWaits
 from ..isolation.commit.session_state import session_changes
+from ..postgres.connecting import Connection
 
 
 class Connections:
     """The connections that engines have made to one test database.
 
     They belong to the pools of the engines, and are referred to weakly.
+
+    :param connect: returns the testbed's own connection to the database.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, connect: Callable[[], Connection]) -> None:
+        self._waits = LockWaits(connect)
         self._tracked: WeakSet[TrackedConnection] = WeakSet()
 
     def __repr__(self) -> str:
@@ -38,6 +45,15 @@ class Connections:
             # What was set while it was made, belongs to it.
             tracked.was_out = True
             session_changes.watch(tracked.connection)
+        tracked.thread = threading.get_ident()
+        if tracked.mode == "commit":
+            self._watch_waits(tracked)
+
+    def _watch_waits(self, tracked: TrackedConnection) -> None:
+        """Watch a connection that leaves its pool if it may wait for another one."""
+        others = [one for one in self._tracked if one.is_out and one.mode == "commit"]
+        for one in (tracked, *others) if others else ():
+            self._waits.watch(one.connection, one.thread)
 
     @property
     def pids(self) -> list[int]:

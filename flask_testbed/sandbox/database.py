@@ -61,7 +61,7 @@ class ProcessDatabase:
         self.target = target
         self.keeping = keeping
         self.cluster = cluster_of(target)
-        self.connections = Connections()
+        self.connections = Connections(self.connection)
         """The connections of the application's engines in commit mode and in rollback mode."""
         self.background = Background()
         self.rollback = Rollback(self._bound_waits)

@@ -10,13 +10,19 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import URL, text
 from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 
-from ..application.databases import database_of
+from ..application.databases import databases_of
 from ..application.guards import in_production
 from ..application.target import find_production
 from ..errors import SeedError
 from ..postgres.connecting import without_secrets
 from ..postgres.database import Database
 from ..postgres.labels import DISPOSABLE_KINDS
+
+_BIND_REFUSED = (
+    "Refused: the scenario connects to the database of the bind {!r}, which is the application's"
+    " own: --database-url only says where the default database is. Let SQLALCHEMY_BINDS say where"
+    " that one is, and play the scenario without --database-url."
+)
 
 
 def check_reset(app: Flask) -> None:
@@ -65,11 +71,23 @@ def has_rows(db: SQLAlchemy) -> bool:
 
 @contextlib.contextmanager
 def leading_to(app: Flask, url: URL | None) -> Iterator[None]:
-    """Redirect the application to another database inside the ``with`` block, if one is given."""
+    """Redirect the application to another database inside the ``with`` block, if one is given.
+
+    Its binds for other databases are refused then, since nobody has said where they should lead;
+    in tests, they lead to their test databases.
+    """
     if url is None:
         yield
         return
-    with database_of(app).route.detour(url):
+    default, *others = databases_of(app)
+    with contextlib.ExitStack() as stack:
+        for route in default.routes.values():
+            stack.enter_context(route.detour(url))
+        for database in others:
+            refusal = _BIND_REFUSED.format(database.bind)
+            for route in database.routes.values():
+                if not route.is_test:
+                    stack.enter_context(route.detour(database.own_url, refusal=refusal))
         yield
 
 

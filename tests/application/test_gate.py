@@ -14,7 +14,8 @@ from sqlalchemy.engine import URL, make_url
 from flask_testbed.application.databases import database_of
 from flask_testbed.application.gate import gate
 from flask_testbed.application.routes import Destination
-from flask_testbed.errors import IsolationError, SettingsError
+from flask_testbed.errors import DatabaseError, IsolationError, SettingsError
+from flask_testbed.sandbox.sandbox import Sandbox
 from tests.support.servers import Stock
 from tests.support.toys import Toys
 
@@ -84,6 +85,25 @@ def test_a_creator_of_the_application_is_refused(make: Make, stock: Stock) -> No
     assert [connection.closed for connection in made] == [True]
 
 
+@pytest.mark.parametrize("own", ["postgresql://placeholder/app", "postgresql://"])
+def test_a_creator_is_refused_wherever_the_url_says(
+    stock: Stock, toys: Toys, environment: pytest.MonkeyPatch, own: str
+) -> None:
+    """A connector of a cloud gets the instance from elsewhere, and the URL names none."""
+    victim = stock.create("real")
+    environment.setenv("TEST_DATABASE_URL", stock.url("x_test"))
+    creator = {"creator": lambda: psycopg.connect(stock.url("real"))}
+    app = toys.app(own, SQLALCHEMY_ENGINE_OPTIONS=creator)
+
+    toys.run(app, "test-db", "create").assert_says("connected to the database 'real'", "creator")
+    sandbox = Sandbox.of(app)
+    with pytest.raises(DatabaseError, match="connected to the database 'real'"):
+        engine_of(app).connect()
+
+    sandbox.close()
+    victim.assert_untouched()
+
+
 def test_a_pool_of_the_application_is_refused(make: Make, stock: Stock) -> None:
     pool = sa.pool.QueuePool(lambda: psycopg.connect(stock.url("own")))  # type: ignore[arg-type]
     engine = engine_of(make())
@@ -119,6 +139,23 @@ def test_a_listener_that_changes_the_database_is_refused(make: Make) -> None:
         parameters["dbname"] = "own"
 
     with pytest.raises(SettingsError, match="connected to the database 'own'"):
+        engine.connect()
+
+
+def test_a_listener_that_changes_the_address_is_refused(stock: Stock, toys: Toys) -> None:
+    """libpq prefers it to the host."""
+    app = toys.app("postgresql://placeholder/app")
+    route, engine = database_of(app).route, engine_of(app)
+
+    @sa.event.listens_for(engine, "do_connect")
+    def change(_: Any, __: Any, ___: Any, parameters: dict[str, Any]) -> None:
+        parameters["hostaddr"] = "127.0.0.1"
+
+    elsewhere = make_url(stock.url("postgres", drivername="postgresql+psycopg", host="192.0.2.1"))
+    with (
+        route.detour(elsewhere),
+        pytest.raises(SettingsError, match=r"'postgres' on 127\.0\.0\.1:"),
+    ):
         engine.connect()
 
 

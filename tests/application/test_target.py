@@ -97,6 +97,8 @@ def test_three_schemes_mean_psycopg_3(scheme: str) -> None:
         ("postgresql://ada:geheim@h:port/x_test", "is not a database URL"),
         ("ada:geheim@h/x_test", "is not a database URL"),
         ("//ada:geheim@h", "is not a database URL"),
+        ("postgresql://ada:p@geheim@h/x_test", "write %40"),
+        ("postgresql://ada:p@s/geheim@h:5432/x_test", "write %40"),
     ],
 )
 def test_another_url_is_refused_without_its_password(text: str, says: str) -> None:
@@ -109,6 +111,15 @@ def test_another_url_is_refused_without_its_password(text: str, says: str) -> No
     assert "geheim" not in str(refused.value)
     assert refused.value.__cause__ is None
     assert refused.value.__suppress_context__ or refused.value.__context__ is None
+
+
+def test_an_own_url_whose_password_is_not_quoted_is_one_sentence(toys: Toys) -> None:
+    app = toys.app("postgresql://ada:p@geheim@h/own")
+
+    outcome = toys.run(app, "test-db", "create")
+
+    outcome.assert_says("SQLALCHEMY_DATABASE_URI is not a database URL", "write %40")
+    assert "geheim" not in outcome.text
 
 
 @pytest.mark.parametrize("text", [5, {}, object(), b"postgresql://h/x_test"])
@@ -192,7 +203,7 @@ def test_production_may_be_said_in_the_environment(key: str, value: str) -> None
 
 
 @pytest.mark.parametrize("value", [*LIVE, Stage.LIVE, b"dev", False, ["dev"]])
-@pytest.mark.parametrize("key", ["ENVIRONMENT", "ENV"])
+@pytest.mark.parametrize("key", ["APP_ENV", "FLASK_ENV", "ENVIRONMENT", "ENV"])
 def test_production_may_be_said_in_the_configuration(key: str, value: Any) -> None:
     assert find(**{key: value}).production.startswith(f"{key}=")
 

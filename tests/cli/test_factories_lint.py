@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import sys
 
+import factory
 import pytest
 from flask import Flask
 
 from flask_testbed.cli import factories as factory_commands
+from flask_testbed.factories import BaseFactory, Factories
 from tests.support import lint_toys
 from tests.support.lint_toys import (
     db,
@@ -112,3 +114,34 @@ def test_nothing_is_made_in_production(
 
     outcome.assert_says("production")
     assert stock.databases() == before
+
+
+def test_no_bind_leads_to_a_database_of_the_applications_own(stock: Stock, toys: Toys) -> None:
+    urls = {one: stock.url(one, drivername="postgresql+psycopg") for one in ("shop", "archive")}
+    for name in urls:
+        stock.create(name)
+    binds = {"same": urls["shop"], "archive": urls["archive"]}
+    app = toys.app(urls["shop"], db, SQLALCHEMY_BINDS=binds)
+    own = Factories()
+    found = set()
+
+    class SpreadFactory(BaseFactory[lint_toys.Parent]):
+        class Meta:
+            model = lint_toys.Parent
+            registry = own
+
+        @factory.lazy_attribute
+        def id(self) -> int:
+            for key, engine in db.engines.items():
+                with engine.connect() as connection:
+                    name = connection.exec_driver_sql("SELECT current_database()").scalar()
+                    found.add((key, name))
+            return len(found)
+
+    own.init_app(app, db)
+
+    outcome = toys.run(app, "factories", "lint", "SpreadFactory", "--samples", "0")
+
+    assert outcome.status in (0, 1), outcome.text
+    assert found == {(None, "shop_test"), ("same", "shop_test"), ("archive", "archive_test")}
+    assert not {"shop_test", "archive_test"} & set(stock.databases())

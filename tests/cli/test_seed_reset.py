@@ -11,7 +11,7 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from flask_testbed import Scenarios
+from flask_testbed import Scenarios, Seed
 from flask_testbed.cli import seed as seed_commands
 from flask_testbed.postgres.connecting import without_secrets
 from flask_testbed.postgres.labels import Kind, Label
@@ -152,7 +152,7 @@ def test_rows_that_a_policy_hides_are_not_lost_unasked(stock: Stock, toys: Toys)
 def test_on_the_embedded_development_server_it_asks_too(project: Project) -> None:
     project.write(
         shop="""
-            from flask_testbed import Scenarios
+            from flask_testbed import Scenarios, Seed
             from toyapp import create_app
             from models import Book
             app = create_app()
@@ -229,3 +229,37 @@ def test_every_secret_of_libpq_is_hidden() -> None:
     assert "hush" not in said
     assert "sslkey=" in said
     assert said.startswith("postgresql://ada:***@example.com/shop?")
+
+
+@pytest.mark.parametrize("bind", ["same", "other"])
+def test_another_database_leaves_every_own_one_alone(stock: Stock, toys: Toys, bind: str) -> None:
+    """The binds lead to the own database, or to another one."""
+    victims = [stock.create(name) for name in ("own", "own_other", "given")]
+    urls = {
+        name: stock.url(name, drivername="postgresql+psycopg")
+        for name in (one.name for one in victims)
+    }
+    db = SQLAlchemy()
+    binds = {"same": urls["own"], "other": urls["own_other"]}
+    app = toys.app(urls["own"], db, SQLALCHEMY_BINDS=binds)
+    scenarios = Scenarios()
+    scenarios.init_app(app)
+
+    @scenarios.add("write")
+    def write(_: Seed) -> None:
+        """Write by a bind."""
+        with db.engines[bind].begin() as connection:
+            connection.exec_driver_sql("INSERT INTO precious VALUES ('by the scenario')")
+
+    outcome = toys.run(app, "seed", "write", "--database-url", urls["given"])
+
+    words = stock.rows("SELECT word FROM precious", "given")
+    if bind == "same":
+        assert outcome.status == 0, outcome.text
+        assert words == ["still here", "by the scenario"]
+    else:
+        outcome.assert_says("connects to the database of the bind 'other'")
+        assert words == ["still here"]
+    for victim in victims[:2]:
+        victim.before = stock.databases()
+        victim.assert_untouched()

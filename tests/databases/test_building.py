@@ -83,3 +83,29 @@ def test_the_template_is_built_inside_a_migration_of_the_application(
 
         tables = sa.inspect(app.extensions["sqlalchemy"].engine).get_table_names()
         assert sorted(tables) == ["alembic_version", "shelf"]
+
+
+@pytest.mark.parametrize("own", ["an external server", "the embedded server"])
+def test_threads_of_a_hook_lead_to_what_is_built(
+    stock: Stock, toys: Toys, environment: pytest.MonkeyPatch, own: str
+) -> None:
+    victim = stock.create("built")
+    environment.setenv("TEST_DATABASE_URL", stock.url("thread_test"))
+    db = toy_db()
+    app = toys.app(stock.url("built") if own == "an external server" else None, db)
+
+    @Testbed(app).template_hook
+    def insert(session: Any) -> None:
+        def work() -> None:
+            with app.app_context(), db.engine.begin() as connection:
+                connection.execute(sa.text("INSERT INTO book (title) VALUES ('by a thread')"))
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+
+    assert toys.run(app, "test-db", "create").status == 0
+
+    assert stock.rows("SELECT title FROM book", "thread_test") == ["by a thread"]
+    victim.before.append("thread_test")
+    victim.assert_untouched()

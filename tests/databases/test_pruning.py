@@ -111,3 +111,16 @@ def test_in_production_nothing_is_pruned(
     toys.run(toys.app(stock.url("own")), "test-db", "prune").assert_says("Refused: ", "production")
 
     assert name in stock.databases()
+
+
+def test_what_was_replaced_before_its_lock_was_taken_is_not_dropped(stock: Stock) -> None:
+    name = make(stock, "own_test", "run")
+    with closing(cluster(stock)) as server:
+        found = server.find(name)
+        assert found is not None
+        server.drop(name)
+        victim = stock.create(name)
+
+        assert not server.drop_if_unused(found)
+
+    victim.assert_untouched()

@@ -12,7 +12,7 @@ import psycopg
 
 from tests.support.processes import Process
 
-from .scene import Scene
+from .scene import Broken, Scene
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,56 @@ def _take_name(scene: Scene, process: Process, after: ExitStack) -> None:
         after.callback(scene.stock.rows, "DROP DATABASE IF EXISTS own_test WITH (FORCE)")
 
 
+def _leave_transactions(scene: Scene, process: Process, after: ExitStack) -> None:
+    """Transactions stay open in the databases of the process, and in one of somebody else's."""
+    assert scene.stock is not None
+    bystander = after.enter_context(closing(scene.stock.connect("precious_test", "maker")))
+    bystander.execute("BEGIN; SELECT pg_advisory_xact_lock_shared(1)")
+    for name in scene.stock.rows("SELECT datname FROM pg_database WHERE datname LIKE 'own_test%%'"):
+        for _ in range(3):
+            with suppress(psycopg.OperationalError):
+                left = after.enter_context(closing(scene.stock.connect(name, "maker")))
+                left.execute("BEGIN; SELECT 1")
+
+    def look() -> None:
+        with suppress(psycopg.Error):
+            if bystander.execute("SELECT count(*) FROM pg_locks WHERE objid = 1").fetchone():
+                return
+        raise Broken("a transaction in another database was ended")
+
+    after.callback(look)
+
+
+def _shorten_timeouts(scene: Scene, process: Process, after: ExitStack) -> None:
+    """An administrator bounds what the sessions of the role may do from now on."""
+    assert scene.stock is not None
+    settings = {"idle_session_timeout": "50ms", "idle_in_transaction_session_timeout": "1s"}
+    settings |= {"lock_timeout": "1ms", "default_transaction_deferrable": "on"}
+    for name, value in settings.items():
+        scene.stock.rows(f"ALTER ROLE maker SET {name} = '{value}'")
+    after.callback(scene.stock.rows, "ALTER ROLE maker RESET ALL")
+
+
+def _postmaster(scene: Scene) -> psutil.Process | None:
+    with suppress(FileNotFoundError, psutil.NoSuchProcess):
+        return psutil.Process(int((scene.server.data / "postmaster.pid").read_text().split()[0]))
+    return None
+
+
+def _suspend_server(scene: Scene, process: Process, after: ExitStack) -> None:
+    if found := _postmaster(scene):
+        found.suspend()
+
+
+def _remove_socket(scene: Scene, process: Process, after: ExitStack) -> None:
+    for socket in scene.server.sockets.glob(".s.PGSQL.*"):
+        if not socket.name.endswith(".lock"):
+            socket.unlink()
+
+
 def _kill_server(scene: Scene, process: Process, after: ExitStack) -> None:
-    with suppress(FileNotFoundError):
-        pid = int((scene.server.data / "postmaster.pid").read_text().split()[0])
-        with suppress(psutil.NoSuchProcess):
-            psutil.Process(pid).kill()
+    if found := _postmaster(scene):
+        found.kill()
 
 
 def _kill_keeper(scene: Scene, process: Process, after: ExitStack) -> None:
@@ -90,12 +135,16 @@ FAULTS = [
     Fault("no connection left", _limit),
     Fault("a stranger connects", _connect),
     Fault("the name is taken", _take_name),
+    Fault("transactions left open", _leave_transactions),
+    Fault("short timeouts", _shorten_timeouts),
 ]
 
 EMBEDDED_FAULTS = [
     Fault("SIGKILL", _signal(signal.SIGKILL), dies=True),
     Fault("SIGINT", _signal(signal.SIGINT)),
     Fault("server killed", _kill_server),
+    Fault("server suspended", _suspend_server),
+    Fault("socket removed", _remove_socket),
     Fault("keeper killed", _kill_keeper),
     Fault("disk full", _fill_disk),
 ]

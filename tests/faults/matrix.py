@@ -25,14 +25,24 @@ from flask_testbed.databases.servers import cluster_of
 from flask_testbed.databases.snapshots import Snapshots
 from flask_testbed.databases.test_database import TestDatabase
 from flask_testbed.postgres.labels import UNFINISHED
+from tests.support.pooler import pooler
 from tests.support.processes import Python
 from tests.support.projects import DECIDING
 from tests.support.servers import stock_server
 from tests.support.waiting import PATIENCE, wait_for
 
 from .faults import EMBEDDED_FAULTS, FAULTS, Fault
-from .moments import CREATE, EMBEDDED_MOMENTS, MOMENTS, PYTEST, RESET, RESTORE, Moment
-from .scene import Broken, Scene, on_embedded, on_stock, small_disk
+from .moments import (
+    CREATE,
+    EMBEDDED_MOMENTS,
+    MOMENTS,
+    POOLED_MOMENTS,
+    PYTEST,
+    RESET,
+    RESTORE,
+    Moment,
+)
+from .scene import Broken, Scene, on_embedded, on_stock, small_disk, through_pooler
 
 
 def suffer(scene: Scene, moment: Moment, fault: Fault) -> None:
@@ -156,11 +166,18 @@ def main(only: str) -> None:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         Path(folder).chmod(0o711)
         os.environ["FLASK_TESTBED_HOME"] = str(stack.enter_context(small_disk()))
-        here, there = Path(folder, "stock"), Path(folder, "embedded")
-        here.mkdir()
-        there.mkdir()
+        here, there, beyond = (Path(folder, name) for name in ("stock", "embedded", "pooler"))
+        for root in (here, there, beyond):
+            root.mkdir()
+        between = stack.enter_context(pooler(stock, "session"))
         for where, scene, moments, faults in (
             ("an external server", on_stock(stock, here, python), MOMENTS, FAULTS),
+            (
+                "a pooler",
+                through_pooler(stock, beyond, python, between),
+                POOLED_MOMENTS,
+                FAULTS,
+            ),
             ("an embedded server", on_embedded(there, python), EMBEDDED_MOMENTS, EMBEDDED_FAULTS),
         ):
             broken += show(where, list(_told(play(scene, moments, faults, only))))

@@ -44,6 +44,11 @@ MOMENTS = [
     Moment("pytest: being dropped", PYTEST, f"{_CLUSTER}.drop"),
 ]
 
+#: With a pooler in front of a server.
+POOLED_MOMENTS = [
+    moment for moment in MOMENTS if moment.command in (SAVE, RESTORE) or "in a test" in moment.name
+]
+
 #: On an embedded server that nothing else uses.
 EMBEDDED_MOMENTS = [
     Moment("server: being made", CREATE, f"{_EMBEDDED}:give", "after"),

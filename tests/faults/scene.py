@@ -17,6 +17,7 @@ from flask import Flask
 
 from flask_testbed.embedded.server import EmbeddedServer
 from flask_testbed.postgres.labels import UNFINISHED
+from tests.support.pooler import Pooler
 from tests.support.processes import Process, Python
 from tests.support.projects import Project
 from tests.support.servers import Stock, clear_away, rough_folder
@@ -170,6 +171,13 @@ def on_stock(stock: Stock, root: Path, python: Python) -> Scene:
     for name in ("own", "precious_test", UNFINISHED + "theirs"):
         stock.create(name)
     scene = Scene(make_project(root, python), stock.url("own", "maker"), stock)
+    scene.before = set(stock.databases())
+    return scene
+
+
+def through_pooler(stock: Stock, root: Path, python: Python, between: Pooler) -> Scene:
+    """A scene on the same server, with a pooler in front of it."""
+    scene = Scene(make_project(root, python), between.url("own", "maker"), stock)
     scene.before = set(stock.databases())
     return scene
 

@@ -215,7 +215,7 @@ def test_a_block_may_set_what_it_likes() -> None:
         ("BEGIN INSERT INTO log VALUES (1); SET LOCAL a.b = 1; END", True, True),
         ("BEGIN PERFORM write(1); SET LOCAL a.b = 1; END", True, True),
         ("BEGIN SET a.b = 1; SET LOCAL c.d = 1; END", True, True),
-        ("BEGIN PERFORM set_config('a.b', name, false); END", False, False),
+        ("BEGIN PERFORM set_config('a.b', name, false); END", False, True),
         ("BEGIN RETURN 1; END", False, False),
     ],
 )

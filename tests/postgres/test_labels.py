@@ -43,6 +43,7 @@ def test_a_label_of_an_earlier_version_is_read() -> None:
         "flask-testbed: ",
         "flask-testbed: {}",
         "flask-testbed: 7",
+        "flask-testbed: " + "[" * 100_000,
         EARLIER.replace("snapshot", "nonsense"),
         EARLIER.replace('"of"', '"nonsense"'),
     ],

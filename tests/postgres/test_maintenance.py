@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 
+import psycopg
 import pytest
 from flask import Flask
+from psycopg import sql
 from sqlalchemy.engine import make_url
 
 from flask_testbed.application.databases import database_of
@@ -15,6 +17,7 @@ from flask_testbed.databases.servers import cluster_of
 from flask_testbed.databases.test_database import TestDatabase
 from flask_testbed.errors import ServerError
 from flask_testbed.postgres.cluster import Cluster
+from flask_testbed.postgres.labels import UNFINISHED
 from flask_testbed.sandbox.sandbox import Sandbox
 from tests.support.processes import assert_no_password
 from tests.support.projects import Project
@@ -133,3 +136,44 @@ def test_an_embedded_server_has_its_own(toys: Toys, environment: pytest.MonkeyPa
     environment.setenv(SETTING, "other")
 
     assert cluster_of(target_of(database_of(app))).maintenance == "postgres"
+
+
+def test_functions_of_others_in_the_maintenance_database_are_not_called(
+    stock: Stock, toys: Toys
+) -> None:
+    """The schema public is open to every role in databases that PostgreSQL 14 has created."""
+    stock.rows("GRANT CREATE ON SCHEMA public TO PUBLIC")
+    try:
+        with stock.connect(role="maker") as attacker:
+            attacker.execute(
+                "CREATE FUNCTION public.shobj_description(oid, text) RETURNS text LANGUAGE plpgsql"
+                " AS $$ BEGIN RAISE 'called by %', current_user; END $$"
+            )
+        app = toys.app(stock.url("own"))
+        for command in ("create", "status", "prune", "drop"):
+            outcome = toys.run(app, "test-db", command)
+            assert outcome.status == 0, outcome.text
+    finally:
+        stock.rows(
+            "REVOKE CREATE ON SCHEMA public FROM PUBLIC;"
+            " DROP FUNCTION IF EXISTS public.shobj_description(oid, text)"
+        )
+
+
+def test_names_and_comments_in_another_encoding_disturb_nobody(stock: Stock, toys: Toys) -> None:
+    name = f"{UNFINISHED}{'0' * 12}"
+    with stock.connect(role="maker") as other:
+        other.execute("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+    latin = {"autocommit": True, "client_encoding": "LATIN1"}
+    with closing(psycopg.connect(stock.url("latin", "maker"), **latin)) as other:  # type: ignore[arg-type]
+        for theirs in (name, "café"):
+            other.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(theirs)))
+            comment = sql.SQL("COMMENT ON DATABASE {} IS 'flask-testbed: é'")
+            other.execute(comment.format(sql.Identifier(theirs)))
+        try:
+            app = toys.app(stock.url("own"))
+            for command in ("create", "status", "prune", "snapshot list", "drop"):
+                outcome = toys.run(app, "test-db", *command.split())
+                assert outcome.status == 0, outcome.text
+        finally:
+            other.execute("DROP DATABASE café")

@@ -18,7 +18,7 @@ from tests.support.servers import Stock
 #: What an administrator may have set for a role, and what an own session has in its place.
 HARMFUL = {
     "statement_timeout": ("1h", "0"),
-    "lock_timeout": ("5ms", "0"),
+    "lock_timeout": ("5ms", "600000"),
     "idle_session_timeout": ("1h", "0"),
     "idle_in_transaction_session_timeout": ("1h", "0"),
     "transaction_timeout": ("1h", "0"),

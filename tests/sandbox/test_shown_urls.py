@@ -28,7 +28,7 @@ def name() -> str:
 
 
 @pytest.fixture
-def app(stock: Stock, toys: Toys, name: str) -> Flask:
+def toy(stock: Stock, toys: Toys, name: str) -> Flask:
     return toys.app(stock.url(name))
 
 
@@ -62,28 +62,28 @@ def database_of_connection(url: str) -> str:
 @pytest.mark.parametrize("worker", ["", "gw0"])
 @pytest.mark.parametrize("first", [database_of_engine, database_of_connection])
 def test_a_url_of_before_the_database_was_created(
-    stock: Stock, app: Flask, name: str, worker: str, first: Any
+    stock: Stock, toy: Flask, name: str, worker: str, first: Any
 ) -> None:
     shown = name_of(f"{name}_test", worker)
-    with taken(stock, shown), sandbox(app, worker=worker) as made:
-        url = app.config["SQLALCHEMY_DATABASE_URI"]
+    with taken(stock, shown), sandbox(toy, worker=worker) as made:
+        url = toy.config["SQLALCHEMY_DATABASE_URI"]
         assert make_url(url).database == shown
 
         found = [first(url), database_of_engine(url), database_of_connection(url)]
 
         expected = name_of(f"{name}_test", worker, 2)
         assert [*found, made.name] == [expected] * 4
-        now = app.config["SQLALCHEMY_DATABASE_URI"]
+        now = toy.config["SQLALCHEMY_DATABASE_URI"]
         assert make_url(now).database == expected
         assert database_of_connection(now) == expected
 
 
 def test_the_database_that_a_command_has_created_is_left_alone(
-    stock: Stock, toys: Toys, app: Flask, name: str
+    stock: Stock, toys: Toys, toy: Flask, name: str
 ) -> None:
     assert toys.run(toys.app(stock.url(name)), "test-db", "create").status == 0
-    with sandbox(app) as made:
-        url = plain(app.config["SQLALCHEMY_DATABASE_URI"])
+    with sandbox(toy) as made:
+        url = plain(toy.config["SQLALCHEMY_DATABASE_URI"])
         for _ in range(2):
             with psycopg.connect(url) as connection:
                 connection.execute("INSERT INTO book (title) VALUES ('x')")
@@ -94,37 +94,37 @@ def test_the_database_that_a_command_has_created_is_left_alone(
 
 @pytest.mark.parametrize("mode", MODES)
 def test_what_is_written_without_an_engine_is_undone(
-    stock: Stock, app: Flask, name: str, mode: Mode
+    stock: Stock, toy: Flask, name: str, mode: Mode
 ) -> None:
-    with sandbox(app, mode) as made:
-        assert database_of_connection(app.config["SQLALCHEMY_DATABASE_URI"]) == f"{name}_test"
+    with sandbox(toy, mode) as made:
+        assert database_of_connection(toy.config["SQLALCHEMY_DATABASE_URI"]) == f"{name}_test"
         made.reset()
-        with psycopg.connect(plain(app.config["SQLALCHEMY_DATABASE_URI"])) as connection:
+        with psycopg.connect(plain(toy.config["SQLALCHEMY_DATABASE_URI"])) as connection:
             connection.execute("INSERT INTO book (title) VALUES ('x')")
         made.reset()
         assert stock.rows("SELECT count(*) FROM book", f"{name}_test") == [0]
 
 
-def test_another_user_and_other_options_are_kept(stock: Stock, app: Flask) -> None:
-    with sandbox(app):
-        url = make_url(app.config["SQLALCHEMY_DATABASE_URI"])
+def test_another_user_and_other_options_are_kept(stock: Stock, toy: Flask) -> None:
+    with sandbox(toy):
+        url = make_url(toy.config["SQLALCHEMY_DATABASE_URI"])
         given = url.set(drivername="postgresql", username="maker", query={"application_name": "x"})
         with psycopg.connect(given.render_as_string(hide_password=False)) as connection:
             row = connection.execute("SELECT current_user, current_setting('application_name')")
             assert row.fetchone() == ("maker", "x")
 
 
-def test_other_databases_are_not_redirected(stock: Stock, app: Flask) -> None:
-    with sandbox(app):
+def test_other_databases_are_not_redirected(stock: Stock, toy: Flask) -> None:
+    with sandbox(toy):
         assert database_of_connection(stock.url("postgres")) == "postgres"
 
 
-def test_a_test_that_must_not_connect_is_refused(app: Flask) -> None:
-    with sandbox(app) as made:
+def test_a_test_that_must_not_connect_is_refused(toy: Flask) -> None:
+    with sandbox(toy) as made:
         gate.forbid("not here")
         try:
             with pytest.raises(IsolationError, match="not here"):
-                database_of_connection(app.config["SQLALCHEMY_DATABASE_URI"])
+                database_of_connection(toy.config["SQLALCHEMY_DATABASE_URI"])
         finally:
             gate.allow()
         assert made.name is None

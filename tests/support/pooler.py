@@ -100,7 +100,7 @@ class Pooler:
                 _end(server)  # the server has closed it
         given = dict(key)
         url = self._stock.url(given.pop("database"), given.pop("user"))
-        connection = psycopg.connect(url, autocommit=True, **given)  # type: ignore[arg-type]
+        connection = psycopg.connect(url, autocommit=True, prepare_threshold=None, **given)  # type: ignore[arg-type]
         return socket.socket(fileno=socket.dup(connection.fileno())), connection
 
     def _give_back(self, key: Key, server: Server) -> None:

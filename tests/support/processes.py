@@ -73,7 +73,9 @@ class Process:
     def __enter__(self) -> Process:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        if error is not None:
+            self.kill()  # The test has failed, so nothing else may end the process.
         for stream in (self.stdin, self.stdout, self.stderr):
             if stream is not None:
                 stream.close()

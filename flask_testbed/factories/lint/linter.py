@@ -15,7 +15,7 @@ from sqlalchemy import Column
 from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.orm import Mapper, configure_mappers
 
-from ...application.databases import database_of
+from ...application.databases import databases_of
 from ...application.target import target_of
 from ...errors import FactoryError
 from ...randomness import reseed
@@ -153,17 +153,17 @@ def _configure_models() -> None:
 
 @contextlib.contextmanager
 def _test_database(app: Flask) -> Iterator[None]:
-    """Redirect this thread to a new test database, unless the application is redirected."""
-    database = database_of(app)
-    if database.route.is_redirected:
+    """Redirect the application to new test databases, unless it is redirected already."""
+    with contextlib.ExitStack() as stack:
+        for database in databases_of(app):
+            if database.route.is_redirected:
+                continue
+            sandbox = Sandbox(database, target_of(database))
+            stack.callback(sandbox.close)
+            url = sandbox.url()
+            for route in database.routes.values():
+                stack.enter_context(route.detour(url))
         yield
-        return
-    sandbox = Sandbox(database, target_of(database))
-    try:
-        with database.route.detour(sandbox.url()):
-            yield
-    finally:
-        sandbox.close()
 
 
 @dataclass

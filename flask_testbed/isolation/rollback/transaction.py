@@ -10,11 +10,11 @@ from __future__ import annotations
 import logging
 import os
 import threading
-import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, Generic, Protocol, TypeVar
 
+from ...clock import seconds
 from ..statements import Effects
 from .catalog import Catalog
 from .refusal import refusal
@@ -193,9 +193,9 @@ class TestTransaction(Generic[Underlying]):
 
     def _wait_for_others(self, transaction: ApplicationTransaction) -> None:
         """Wait until no other thread has an open transaction that has written."""
-        end = time.monotonic() + PATIENCE
+        end = seconds() + PATIENCE
         while other := self._writer_besides(transaction):
-            left = end - time.monotonic()
+            left = end - seconds()
             if left <= 0:
                 raise refusal(
                     f"The thread {transaction.thread.name!r} has waited {PATIENCE:g} s to write:"
