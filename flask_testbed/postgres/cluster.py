@@ -309,7 +309,7 @@ class Cluster(Inventory):
             return False
         try:
             found = self.find(name)
-            # Until the lock was taken, it may have been replaced by a database of somebody else's.
+            # Another program may have replaced it by its own before the lock was taken.
             if found is None or found.oid != database.oid or found.connections:
                 return False
             self.drop(name)
