@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from psycopg import pq
+from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy.engine import URL, Engine
 
 from ..embedded.parameters import ignore_environment
@@ -212,24 +213,27 @@ class Route:
         alone = self.is_test or getattr(self._thread, "is_connecting", False)
         self.engine.pool = temporary = pool.recreate()
         self.engine.url = url
-        self._take(detour, alone=alone)
+        before = self._take(detour, alone=alone)
         token = is_detour.set(True)
         try:
             yield
         finally:
             is_detour.reset(token)
-            self._take(None, alone=alone)
+            self._take(before, alone=alone)
             self.engine.url, self.engine.pool = shown, pool
             for connection in detour.opened:
                 connection.close()
                 self._open.discard(connection)
             temporary.dispose()
 
-    def _take(self, detour: Detour | None, *, alone: bool) -> None:
+    def _take(self, detour: Detour | None, *, alone: bool) -> Detour | None:
+        """Take a detour, and return the one that was taken until now."""
         if alone:
+            before = getattr(self._thread, "detour", None)
             self._thread.detour = detour
         else:
-            self._common_detour = detour
+            before, self._common_detour = self._common_detour, detour
+        return before
 
     def show(self, url: URL) -> None:
         """Make the engine say that it leads to a URL, as its own user if it has one."""
@@ -330,10 +334,17 @@ def redirect(parameters: dict[str, Any], own: URL, url: URL) -> None:
     What the application passes in ``connect_args`` stays, unless it says where the server is; what
     its URL said goes.
     """
+    _split_conninfo(parameters)
     for key in (*connect_parameters(own), "hostaddr", "host", "port", "service"):
         parameters.pop(key, None)
     parameters.update(connect_parameters(url))
     ignore_environment(parameters)
+
+
+def _split_conninfo(parameters: dict[str, Any]) -> None:
+    """Replace a connection string, which psycopg accepts too, by the parameters in it."""
+    for key, value in conninfo_to_dict(parameters.pop("conninfo", "")).items():
+        parameters.setdefault(key, value)
 
 
 def redirect_place(parameters: dict[str, Any], url: URL) -> None:

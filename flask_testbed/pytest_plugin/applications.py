@@ -57,6 +57,7 @@ class Applications:
         def init_and_adopt(db: SQLAlchemy, app: Flask) -> None:
             self.init_app(db, app)
             self.adopt(app)
+            self._adopt_new_engines(app)
 
         SQLAlchemy.init_app = init_and_adopt  # type: ignore[method-assign, assignment]
         self._commands.watch()
@@ -66,11 +67,29 @@ class Applications:
     def adopt(self, app: Flask) -> None:
         """Redirect an application's engines to test databases, and isolate its requests.
 
-        Nothing happens if that was done before and it has the same engines, or if none of its
-        databases is PostgreSQL's. The run ends if an engine cannot be redirected.
+        Nothing happens if that was done before, or if none of its databases is PostgreSQL's. The
+        run ends if an engine cannot be redirected.
         """
-        if not _uses_postgresql(app) or not self._has_new_engines(app):
+        if app in self._adopted or not _uses_postgresql(app):
             return
+        self._redirect(app)
+        isolate_requests(app)
+        self._adopted.add(app)
+        logger.debug("adopted %r", app)
+
+    def _adopt_new_engines(self, app: Flask) -> None:
+        """Redirect the engines of an application that was initialised again."""
+        if app not in self._adopted:
+            return
+        try:
+            has_others = renew(app)
+        except TestbedError as error:
+            self._fail(error)
+        if has_others:
+            self._redirect(app)
+            logger.debug("adopted %r again", app)
+
+    def _redirect(self, app: Flask) -> None:
         if current_application() is app:
             # The session may hold a connection to the application's own database.
             app.extensions["sqlalchemy"].session.remove()
@@ -80,19 +99,7 @@ class Applications:
             self._fail(error)
         for database, sandbox in pairs:
             sandbox.redirect(database)
-        if app not in self._adopted:
-            isolate_requests(app)
-        self._adopted.add(app)
         self._new.append(app)
-        logger.debug("adopted %r", app)
-
-    def _has_new_engines(self, app: Flask) -> bool:
-        if app not in self._adopted:
-            return True
-        try:
-            return renew(app)
-        except TestbedError as error:
-            self._fail(error)
 
     def _sandbox_of(self, database: AppDatabase) -> Sandbox:
         return self.sandboxes.of(database, worker_of(self._config), keeping_of(self._config))

@@ -9,10 +9,15 @@ from ..isolation.commit.reset import describe, pending_changes, wait
 from ..postgres.connecting import Connection
 from .connections import Connections
 
-#: How often, every 5 ms, the database is looked at when a test has left a thread or a session that
-#: is new: 0.1 s. Each is suspected only once, so a pool of threads costs no more.
+#: How often the database is looked at when a test has left a thread or a session that is new. Each
+#: is suspected only once, so a pool of threads costs no more.
 LOOKS = 20
-_PAUSE = 5
+
+#: Milliseconds between two looks.
+PAUSE = 5
+
+#: After so many suspicions without reason in a row, which cost 0.1 s each, one look must do.
+INNOCENT = 10
 
 
 class Background:
@@ -22,6 +27,7 @@ class Background:
         self._used_by: set[threading.Thread] = set()
         self._known_threads: WeakSet[threading.Thread] = WeakSet()
         self._known_sessions: list[int] = []
+        self._innocent = 0
 
     def __repr__(self) -> str:
         return f"<Background: {len(self._used_by)} threads since the last reset>"
@@ -46,12 +52,14 @@ class Background:
             self._known_sessions = sessions
         if not threads and not others:
             return None
-        for _ in range(LOOKS):
+        for _ in range(LOOKS if self._innocent < INNOCENT else 1):
             tables = pending_changes(connection)
             if tables is not None:
+                self._innocent = 0
                 who = [*threads, *describe(connection, others)]
                 return f"{'; '.join(who) or 'a session that has ended'} (to {tables})"
-            wait(connection, _PAUSE)
+            wait(connection, PAUSE)
+        self._innocent += 1
         return None
 
     def _new_threads(self) -> list[str]:

@@ -57,11 +57,12 @@ class Connections:
 
     @property
     def pids(self) -> list[int]:
-        """Process identifiers of the sessions that are open in commit mode."""
+        """Process identifiers of the sessions that are open, if their driver tells."""
+        connections = [tracked.connection for tracked in self._tracked]
         return [
-            tracked.connection.info.backend_pid
-            for tracked in self._tracked
-            if tracked.mode == "commit" and tracked.connection and not tracked.connection.closed
+            connection.info.backend_pid
+            for connection in connections
+            if hasattr(connection, "info") and not getattr(connection, "closed", True)
         ]
 
     @property

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 
+import psycopg
 from psycopg.pq import TransactionStatus
 from sqlalchemy.engine import URL
 
@@ -156,12 +157,14 @@ class ProcessDatabase:
 
     def find_writer(self) -> str | None:
         """Return what goes on writing although the database has been reset, or None."""
-        return persist(
-            self.connection,
-            lambda connection: self.background.find_writer(
-                connection, self._sessions, self.connections
-            ),
-        )
+        with suppress(psycopg.Error):  # for example a lock, which the next reset will meet
+            return persist(
+                self.connection,
+                lambda connection: self.background.find_writer(
+                    connection, self._sessions, self.connections
+                ),
+            )
+        return None
 
     def reset_sequences(self) -> None:
         """Reset the sequences, which a rollback does not."""
@@ -174,9 +177,10 @@ class ProcessDatabase:
         :returns: whether anything was done in it.
         """
         end = self.rollback.roll_back_all()
+        # An attribute of the driver's connection may be all that was changed.
+        self.connections.close_changed()
         if end is None:
             return False
-        self.connections.close_changed()
         self.horizons.add(end, test)
         return True
 

@@ -20,12 +20,15 @@ from ..application.routes import Destination, TrackedConnection
 from ..application.schema import Schema
 from ..application.target import Target, target_of
 from ..databases.servers import cluster_of
-from ..errors import ServerError, TestbedError, TestbedWarning
+from ..errors import IsolationError, ServerError, TestbedError, TestbedWarning
 from ..isolation.commit.leaks import Change, Leak
 from ..isolation.mode import Isolation
 from .database import ProcessDatabase
 from .names import Keeping, name_of
 from .shelf import Shelf
+
+#: Seconds for which a thread waits for another one to create the database.
+WAIT_AT_MOST = 600
 
 
 class Sandbox(Destination):
@@ -97,11 +100,19 @@ class Sandbox(Destination):
 
         :raises TestbedError: it cannot or must not be created.
         """
-        with self._lock:
+        if not self._lock.acquire(timeout=WAIT_AT_MOST):
+            raise IsolationError(
+                f"Waited {WAIT_AT_MOST} s in vain for the test database, which another thread"
+                " creates. If a migration or a template hook has started this thread and waits for"
+                " it, let it do that work in its own thread."
+            )
+        try:
             if self._database is None:
                 self._open()
             assert self._database is not None
             return self._database
+        finally:
+            self._lock.release()
 
     def _open(self) -> None:
         self._database = self._shelf.take(self.target, self.app_database) or ProcessDatabase(

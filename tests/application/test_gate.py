@@ -159,6 +159,13 @@ def test_a_listener_that_changes_the_address_is_refused(stock: Stock, toys: Toys
         engine.connect()
 
 
+def test_a_connection_string_does_not_lead_elsewhere(make: Make) -> None:
+    conninfo = "hostaddr=192.0.2.1 dbname=own application_name=toy"
+    with engine_of(make(connect_args={"conninfo": conninfo})).connect() as connection:
+        assert name_of(connection) == "other"
+        assert connection.scalar(sa.text("SHOW application_name")) == "toy"
+
+
 def test_a_listener_that_adds_a_password_is_obeyed(make: Make) -> None:
     engine = engine_of(make())
 
@@ -243,3 +250,26 @@ def test_what_is_forbidden_is_refused_at_each_step(make: Make) -> None:
         gate.allow()
     with engine.connect() as connection:
         assert name_of(connection) == "other"
+
+
+def test_a_detour_inside_a_detour(stock: Stock, toys: Toys) -> None:
+    for name in ("own", "outer", "inner"):
+        stock.create(name)
+    outer, inner = (
+        make_url(stock.url(name, drivername="postgresql+psycopg")) for name in ("outer", "inner")
+    )
+    app = toys.app(stock.url("own"))
+    route, engine = database_of(app).route, engine_of(app)
+    found = []
+
+    def look() -> None:
+        with engine.connect() as connection:
+            found.append(name_of(connection))
+
+    with route.detour(outer):
+        look()
+        with route.detour(inner):
+            look()
+        look()
+
+    assert found == ["outer", "inner", "outer"]

@@ -14,7 +14,9 @@ from psycopg.types.hstore import register_hstore
 from sqlalchemy import event
 
 from flask_testbed import Testbed
+from flask_testbed.errors import IsolationError
 from flask_testbed.isolation.mode import Mode
+from flask_testbed.sandbox import sandbox as sandboxes
 from tests.support.migrations import migrated
 from tests.support.sandboxes import MODES, NAMES, sandbox
 from tests.support.servers import Stock
@@ -109,3 +111,28 @@ def test_threads_of_a_hook_lead_to_what_is_built(
     assert stock.rows("SELECT title FROM book", "thread_test") == ["by a thread"]
     victim.before.append("thread_test")
     victim.assert_untouched()
+
+
+def test_a_thread_that_a_hook_waits_for_does_not_wait_for_ever(
+    stock: Stock, toys: Toys, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setattr(sandboxes, "WAIT_AT_MOST", 0.1)
+    db = toy_db()
+    app = toys.app(stock.url("built"), db)
+    errors: list[str] = []
+
+    @Testbed(app).template_hook
+    def wait(session: Any) -> None:
+        def work() -> None:
+            with app.app_context(), pytest.raises(IsolationError) as refused:
+                db.engine.connect()
+            errors.append(str(refused.value))
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+
+    with sandbox(app) as made:
+        made.url()
+
+    assert ["a template hook has started this thread" in error for error in errors] == [True]

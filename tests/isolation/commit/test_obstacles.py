@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flask_testbed.isolation.commit.reset import NeedsClone
+from flask_testbed.isolation.commit.reset import NeedsClone, pending_changes
 from tests.support.boxes import MakeBox
 
 REFUSE = (
@@ -36,68 +36,76 @@ INSERT = (TENANT, "INSERT INTO note VALUES (2, 'a')")
 CHANGE = (TENANT, "DELETE FROM note")
 
 
-@pytest.mark.parametrize(
-    ("migration", "act"),
-    [
-        ([NOTE, "CREATE RULE r AS ON DELETE TO note DO INSTEAD NOTHING"], INSERT),
-        (
-            [
-                NOTE,
-                "CREATE RULE r AS ON DELETE TO note DO INSTEAD NOTHING",
-                "ALTER TABLE note ENABLE ALWAYS RULE r",
-            ],
-            INSERT,
-        ),
-        (
-            [NOTE, "CREATE RULE r AS ON DELETE TO note DO ALSO INSERT INTO audit VALUES ('')"],
-            INSERT,
-        ),
-        (
-            [
-                NOTE,
-                REFUSE,
-                "CREATE TRIGGER t BEFORE DELETE OR UPDATE ON note EXECUTE FUNCTION refuse()",
-                "ALTER TABLE note ENABLE ALWAYS TRIGGER t",
-            ],
-            INSERT,
-        ),
-        (
-            [
-                NOTE,
-                "CREATE TRIGGER t AFTER TRUNCATE ON note EXECUTE FUNCTION audit()",
-                "ALTER TABLE note ENABLE ALWAYS TRIGGER t",
-            ],
-            ("INSERT INTO note SELECT n, repeat('a', 100) FROM generate_series(1, 5000) n",),
-        ),
-        ([NOTE, *FORCE, POLICY], INSERT),
-        ([NOTE, *FORCE, RAISING], INSERT),
-        ([NOTE, ROW, *FORCE, POLICY], INSERT),
-        ([NOTE, ROW, *FORCE, RAISING], CHANGE),
-        (
-            [NOTE, ROW, TAG, "INSERT INTO tag VALUES (1)", *FORCE, POLICY],
-            (TENANT, "DELETE FROM tag", "DELETE FROM note"),
-        ),
-        (
-            [
-                "CREATE TABLE notes (id int, tenant text) PARTITION BY RANGE (id)",
-                "CREATE TABLE note PARTITION OF notes FOR VALUES FROM (0) TO (10)",
-                ROW,
-                *FORCE,
-                POLICY,
-            ],
-            ("DELETE FROM notes", "INSERT INTO notes VALUES (2, 'b')"),
-        ),
-    ],
-)
-def test_triggers_rules_and_policies_are_no_obstacle(
-    make_box: MakeBox, migration: list[str], act: tuple[str, ...]
-) -> None:
-    box = make_box(*AUDIT, *migration)
-    before = box.rows("TABLE note", "TABLE audit")
-    for _ in range(2):
-        box.run(*act)
-        box.reset()
-        assert box.rows("TABLE note", "TABLE audit") == before
+CASES: list[tuple[list[str], tuple[str, ...]]] = [
+    ([NOTE, "CREATE RULE r AS ON DELETE TO note DO INSTEAD NOTHING"], INSERT),
+    (
+        [
+            NOTE,
+            "CREATE RULE r AS ON DELETE TO note DO INSTEAD NOTHING",
+            "ALTER TABLE note ENABLE ALWAYS RULE r",
+        ],
+        INSERT,
+    ),
+    (
+        [NOTE, "CREATE RULE r AS ON DELETE TO note DO ALSO INSERT INTO audit VALUES ('')"],
+        INSERT,
+    ),
+    (
+        [
+            NOTE,
+            REFUSE,
+            "CREATE TRIGGER t BEFORE DELETE OR UPDATE ON note EXECUTE FUNCTION refuse()",
+            "ALTER TABLE note ENABLE ALWAYS TRIGGER t",
+        ],
+        INSERT,
+    ),
+    (
+        [
+            NOTE,
+            "CREATE TRIGGER t AFTER TRUNCATE ON note EXECUTE FUNCTION audit()",
+            "ALTER TABLE note ENABLE ALWAYS TRIGGER t",
+        ],
+        ("INSERT INTO note SELECT n, repeat('a', 100) FROM generate_series(1, 5000) n",),
+    ),
+    ([NOTE, *FORCE, POLICY], INSERT),
+    ([NOTE, *FORCE, RAISING], INSERT),
+    ([NOTE, ROW, *FORCE, POLICY], INSERT),
+    ([NOTE, ROW, *FORCE, RAISING], CHANGE),
+    (
+        [NOTE, ROW, TAG, "INSERT INTO tag VALUES (1)", *FORCE, POLICY],
+        (TENANT, "DELETE FROM tag", "DELETE FROM note"),
+    ),
+    (
+        [
+            "CREATE TABLE notes (id int, tenant text) PARTITION BY RANGE (id)",
+            "CREATE TABLE note PARTITION OF notes FOR VALUES FROM (0) TO (10)",
+            ROW,
+            *FORCE,
+            POLICY,
+        ],
+        ("DELETE FROM notes", "INSERT INTO notes VALUES (2, 'b')"),
+    ),
+]
+
+
+def test_triggers_rules_and_policies_are_no_obstacle(make_box: MakeBox) -> None:
+    migrations, tables = [], []
+    for number, (migration, _) in enumerate(CASES):
+        migrations += [f"CREATE SCHEMA case_{number}", f"SET search_path = case_{number}"]
+        migrations += [*AUDIT, *migration]
+        tables += [f"TABLE case_{number}.note", f"TABLE case_{number}.audit"]
+    box = make_box(*migrations)
+    before = box.rows(*tables)
+    wrong = []
+    for number, (migration, act) in enumerate(CASES):
+        for _ in range(2):
+            box.run(f"SET LOCAL search_path = case_{number}", *act)
+            pending_changes(box.resetter)  # as for the log, whatever the policies say
+            box.reset()
+            assert pending_changes(box.resetter) is None
+            if box.rows(*tables) != before:
+                wrong.append(migration)
+    assert wrong == []
 
 
 @pytest.mark.parametrize(
@@ -125,23 +133,31 @@ def test_what_can_be_emptied_in_no_way_needs_a_clone(
         box.reset()
 
 
-@pytest.mark.parametrize(
-    "act",
-    [
-        "DROP SCHEMA flask_testbed CASCADE",
-        "DROP FUNCTION flask_testbed.reset",
-        "DROP TABLE flask_testbed.touched",
-        "CREATE OR REPLACE FUNCTION flask_testbed.reset_sequences() RETURNS void LANGUAGE plpgsql"
-        " AS 'BEGIN RAISE EXCEPTION ''no''; END'",
-        "REVOKE ALL ON note FROM CURRENT_USER",
-        EVERY_TABLE.replace("STATEMENT", "DELETE FROM"),
-        EVERY_TABLE.replace("STATEMENT", "TRUNCATE"),
-    ],
-)
-def test_an_error_in_a_reset_needs_a_clone(make_box: MakeBox, act: str) -> None:
+DAMAGE = [
+    "DROP SCHEMA flask_testbed CASCADE",
+    "DROP FUNCTION flask_testbed.reset",
+    "DROP TABLE flask_testbed.touched",
+    "CREATE OR REPLACE FUNCTION flask_testbed.reset_sequences() RETURNS void LANGUAGE plpgsql"
+    " AS 'BEGIN RAISE EXCEPTION ''no''; END'",
+    "REVOKE ALL ON public.note FROM CURRENT_USER",
+]
+
+
+def test_an_error_in_a_reset_needs_a_clone(make_box: MakeBox) -> None:
     box = make_box(NOTE, ROW)
-    box.run(act)
-    with pytest.raises(NeedsClone):
+    for act in DAMAGE:
+        with box.resetter.transaction(force_rollback=True):
+            box.resetter.execute(act)
+            with pytest.raises(NeedsClone):
+                box.reset()
+    box.reset()
+
+
+@pytest.mark.parametrize("statement", ["DELETE FROM", "TRUNCATE"])
+def test_a_test_that_empties_every_table_needs_a_clone(make_box: MakeBox, statement: str) -> None:
+    box = make_box(NOTE, ROW)
+    box.run(EVERY_TABLE.replace("STATEMENT", statement))
+    with pytest.raises(NeedsClone, match="flask_testbed"):
         box.reset()
 
 
@@ -190,28 +206,27 @@ def test_functions_of_constraints_and_indexes_find_each_other(
     assert box.rows("SELECT * FROM note ORDER BY id") == before
 
 
-@pytest.mark.parametrize(
-    "setting",
-    [
-        "search_path = public, pg_catalog",
-        "idle_session_timeout = '5s'",
-        "statement_timeout = '5s'",
-        "default_transaction_read_only = on",
-        "default_transaction_isolation = serializable",
-        "datestyle = 'SQL, DMY'",
-        "intervalstyle = sql_standard",
-        "bytea_output = escape",
-        "extra_float_digits = -10",
-        "plpgsql.extra_errors = 'all'",
-    ],
-)
-def test_settings_of_the_database_do_not_matter(make_box: MakeBox, setting: str) -> None:
+SETTINGS = [
+    "search_path = public, pg_catalog",
+    "idle_session_timeout = '5s'",
+    "statement_timeout = '5s'",
+    "default_transaction_read_only = on",
+    "default_transaction_isolation = serializable",
+    "datestyle = 'SQL, DMY'",
+    "intervalstyle = sql_standard",
+    "bytea_output = escape",
+    "extra_float_digits = -10",
+    "plpgsql.extra_errors = 'all'",
+]
+
+
+def test_settings_of_the_database_do_not_matter(make_box: MakeBox) -> None:
     box = make_box(
         "CREATE TYPE pair AS (moment timestamptz, size float8, span interval, data bytea)",
         "CREATE TABLE note (id int, value pair)",
         "INSERT INTO note VALUES (1, (now(), 1/3.0, '1 mon -2 days', '\\x00ff')::pair)",
         "DO $$ BEGIN END $$",  # has PL/pgSQL loaded, or its settings would be unknown
-        f"ALTER DATABASE THIS_DATABASE SET {setting}",
+        *(f"ALTER DATABASE THIS_DATABASE SET {setting}" for setting in SETTINGS),
     )
     before = box.rows("TABLE note")
     box.run("SET TRANSACTION READ WRITE", "DELETE FROM note")

@@ -64,7 +64,7 @@ END
 $$;
 
 -- Return those tables whose policies hide rows from their own owner (FORCE ROW LEVEL SECURITY), or
--- NULL. Called by whatever reads or writes the rows of a database whose role is no superuser.
+-- NULL. Called when tables are copied, and at the end of a run.
 CREATE FUNCTION flask_testbed.hidden_tables() RETURNS oid[]
 LANGUAGE plpgsql AS $$
 BEGIN

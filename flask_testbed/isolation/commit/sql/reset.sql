@@ -64,27 +64,29 @@ BEGIN
 END
 $$;
 
--- Truncate some tables that are to be empty, if one of them is outgrown or cannot be emptied with
--- DELETE. Return whether they were truncated. Called by each reset that empties tables which
--- empty_tables() does not name.
-CREATE FUNCTION flask_testbed.truncate_if_needed(tables oid[]) RETURNS boolean
+-- Truncate those of some tables that are to be empty which are outgrown, or which DELETE does not empty,
+-- and return the others, or NULL. Called by each reset that empties tables which empty_tables() does not
+-- name.
+CREATE FUNCTION flask_testbed.truncate_some(tables oid[]) RETURNS oid[]
 LANGUAGE plpgsql AS $$
 DECLARE
-    must boolean := EXISTS (
-        SELECT FROM flask_testbed.guarded_table WHERE oid = ANY (tables) AND NOT can_delete);
     blocking regclass := (
         SELECT oid FROM flask_testbed.guarded_table
-        WHERE oid = ANY (tables) AND NOT can_truncate LIMIT 1);
+        WHERE oid = ANY (tables) AND NOT can_delete AND NOT can_truncate LIMIT 1);
+    truncated oid[];
 BEGIN
-    IF must AND blocking IS NOT NULL THEN
+    IF blocking IS NOT NULL THEN
         RAISE 'there are triggers or rules on %', blocking;
     END IF;
-    IF must OR blocking IS NULL AND EXISTS (
-            SELECT FROM unnest(tables) AS oid WHERE flask_testbed.has_outgrown(oid)) THEN
-        PERFORM flask_testbed.truncate_tables(tables);
-        RETURN true;
+    SELECT array_agg(oid) INTO truncated
+    FROM unnest(tables) AS oid LEFT JOIN flask_testbed.guarded_table g USING (oid)
+    WHERE NOT can_delete
+        OR can_truncate IS DISTINCT FROM false AND flask_testbed.has_outgrown(oid);
+    IF truncated IS NULL THEN
+        RETURN tables;
     END IF;
-    RETURN false;
+    PERFORM flask_testbed.truncate_tables(truncated);
+    RETURN (SELECT array_agg(oid) FROM unnest(tables) AS oid WHERE oid <> ALL (truncated));
 END
 $$;
 
@@ -97,7 +99,7 @@ DECLARE
 BEGIN
     FOR relation IN SELECT DISTINCT oid FROM flask_testbed.touched LOOP
         CONTINUE WHEN flask_testbed.is_restored(relation);
-        CONTINUE WHEN flask_testbed.truncate_if_needed(ARRAY[relation]);
+        CONTINUE WHEN flask_testbed.truncate_some(ARRAY[relation]) IS NULL;
         EXECUTE format('DELETE FROM ONLY %s', relation::regclass);
     END LOOP;
 END
@@ -113,9 +115,7 @@ BEGIN
     SELECT array_agg(oid) INTO emptied FROM flask_testbed.user_table
     WHERE pg_relation_size(oid) > 0 AND NOT flask_testbed.is_restored(oid);
     IF emptied IS NOT NULL THEN
-        IF flask_testbed.truncate_if_needed(emptied) THEN
-            emptied := NULL;
-        END IF;
+        emptied := flask_testbed.truncate_some(emptied);
     END IF;
     PERFORM flask_testbed.restore_rows_checked(emptied);
 END
@@ -183,7 +183,7 @@ BEGIN
     RETURN (
         SELECT string_agg(name, ', ' ORDER BY name) FROM (
             SELECT name FROM flask_testbed.restored_table
-            WHERE oid = ANY (flask_testbed.changed_tables())
+            WHERE oid = ANY (flask_testbed.changed_tables()) AND version <> ''
             UNION ALL
             SELECT name FROM flask_testbed.user_table
             WHERE NOT flask_testbed.is_restored(oid) AND flask_testbed.has_rows(oid, name)
