@@ -73,7 +73,7 @@ def has_rows(db: SQLAlchemy) -> bool:
 def leading_to(app: Flask, url: URL | None) -> Iterator[None]:
     """Redirect the application to another database inside the ``with`` block, if one is given.
 
-    Its binds for other databases are refused then, since nobody has said where they should lead;
+    Its binds for other databases are refused then, since no URL is given for them;
     in tests, they lead to their test databases.
     """
     if url is None:

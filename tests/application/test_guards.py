@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from flask_testbed.application.target import Target
 from flask_testbed.databases.servers import cluster_of
 from flask_testbed.databases.test_database import TestDatabase
 from flask_testbed.errors import RefusedError
+from flask_testbed.postgres import addresses
 from flask_testbed.postgres.addresses import is_same_database
 from tests.support.processes import assert_no_password, words
 from tests.support.projects import Project
@@ -119,12 +119,12 @@ def test_other_databases_are_not(one: str, other: str) -> None:
 
 
 def test_a_host_is_the_same_by_each_of_its_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    addresses = {"one": ["10.1.1.1"], "two": ["10.2.2.2", "10.1.1.1"], "three": ["10.3.3.3"]}
+    found = {"one": ["10.1.1.1"], "two": ["10.2.2.2", "10.1.1.1"], "three": ["10.3.3.3"]}
 
     def look_up(host: str, port: None) -> list[Any]:
-        return [(None, None, None, "", (address, 0)) for address in addresses[host]]
+        return [(None, None, None, "", (address, 0)) for address in found[host]]
 
-    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    monkeypatch.setattr(addresses, "getaddrinfo", look_up)
 
     def url(host: str) -> URL:
         return make_url(f"postgresql://{host}/x_test")

@@ -28,7 +28,7 @@ from factories import (
 from factories.governance.agent_factory import CONFIDENCE
 from factories.governance.execution_factory import ENDED
 from factories.text import class_name, slug
-from flask_testbed.factories import reseed, trait_names
+from flask_testbed.factories import reseed, trait_names, writing_to
 from flask_testbed.randomness import frozen
 
 # The database is put back after the test, not after each example: examples add up, and must not
@@ -84,6 +84,20 @@ def test_a_seed_and_a_moment_decide_everything(
         return [getattr(row, column.key) for column in sa.inspect(row).mapper.column_attrs]
 
     assert values() == values()
+
+
+@on_database
+@given(
+    st.sampled_from(list(factories)), st.lists(st.integers(), min_size=2, max_size=4, unique=True)
+)
+def test_rows_under_different_seeds_never_collide(
+    db: SQLAlchemy, factory: Any, seeds: list[int]
+) -> None:
+    with writing_to(db.session()):
+        for seed in seeds:
+            reseed(seed)
+            factory.create_batch(2)
+    db.session.rollback()
 
 
 @in_memory
