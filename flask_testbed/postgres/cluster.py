@@ -309,7 +309,7 @@ class Cluster(Inventory):
             return False
         try:
             found = self.find(name)
-            # Another database may have got the name meanwhile.
+            # Another program may have replaced it by its own before the lock was taken.
             if found is None or found.oid != database.oid or found.connections:
                 return False
             self.drop(name)
