@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from weakref import WeakSet
 
 from ..isolation.commit.reset import describe, pending_changes, wait
@@ -18,6 +19,14 @@ PAUSE = 5
 
 #: After so many suspicions without reason in a row, which cost 0.1 s each, one look must do.
 INNOCENT = 10
+
+
+@dataclass(frozen=True)
+class Suspects:
+    """What may go on writing: descriptions of threads, and process identifiers of sessions."""
+
+    threads: list[str]
+    sessions: set[int]
 
 
 class Background:
@@ -36,27 +45,29 @@ class Background:
         """Note that the current thread uses the database."""
         self._used_by.add(threading.current_thread())
 
-    def find_writer(
-        self, connection: Connection, sessions: list[int], connections: Connections
-    ) -> str | None:
-        """Return what goes on writing after a reset, for a message, or None.
+    def find_suspects(self, sessions: list[int], connections: Connections) -> Suspects | None:
+        """Return what was not there at the last reset, and may go on writing after this one.
 
-        :param connection: for resets.
         :param sessions: process identifiers of the sessions on the database.
         :param connections: those that belong to pools.
         """
-        threads = self._new_threads()
+        threads = self._new_threads() if self._used_by else []
         others: set[int] = set()
         if sessions != self._known_sessions:
             others = set(sessions).difference(self._known_sessions, connections.pids)
             self._known_sessions = sessions
-        if not threads and not others:
-            return None
+        return Suspects(threads, others) if threads or others else None
+
+    def find_writer(self, connection: Connection, suspects: Suspects) -> str | None:
+        """Return what goes on writing after a reset, for a message, or None.
+
+        :param connection: for resets.
+        """
         for _ in range(LOOKS if self._innocent < INNOCENT else 1):
             tables = pending_changes(connection)
             if tables is not None:
                 self._innocent = 0
-                who = [*threads, *describe(connection, others)]
+                who = [*suspects.threads, *describe(connection, suspects.sessions)]
                 return f"{'; '.join(who) or 'a session that has ended'} (to {tables})"
             wait(connection, PAUSE)
         self._innocent += 1
@@ -64,7 +75,8 @@ class Background:
 
     def _new_threads(self) -> list[str]:
         """Return those that have used the database, are still alive, and are not known."""
-        new = self._used_by.difference(self._known_threads, [threading.current_thread()])
+        self._used_by.discard(threading.current_thread())
+        new = [thread for thread in self._used_by if thread not in self._known_threads]
         self._used_by.clear()
         self._known_threads.update(new)
         return [f"the thread {thread.name!r}" for thread in new if thread.is_alive()]

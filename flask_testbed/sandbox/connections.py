@@ -46,7 +46,7 @@ class Connections:
             tracked.was_out = True
             session_changes.watch(tracked.connection)
         tracked.thread = threading.get_ident()
-        if tracked.mode == "commit":
+        if tracked.mode == "commit" and len(self._tracked) > 1:
             self._watch_waits(tracked)
 
     def _watch_waits(self, tracked: TrackedConnection) -> None:

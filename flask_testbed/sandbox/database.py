@@ -122,7 +122,7 @@ class ProcessDatabase:
         """
         if self._resetter is not None and (
             self._resetter.closed
-            or self._resetter.info.transaction_status != TransactionStatus.IDLE
+            or self._resetter.pgconn.transaction_status != TransactionStatus.IDLE
         ):
             self._resetter.close()
             self._resetter = None
@@ -157,12 +157,13 @@ class ProcessDatabase:
 
     def find_writer(self) -> str | None:
         """Return what goes on writing although the database has been reset, or None."""
+        background = self.background
+        suspects = background.find_suspects(self._sessions, self.connections)
+        if suspects is None:
+            return None
         with suppress(psycopg.Error):  # for example a lock, which the next reset will meet
             return persist(
-                self.connection,
-                lambda connection: self.background.find_writer(
-                    connection, self._sessions, self.connections
-                ),
+                self.connection, lambda connection: background.find_writer(connection, suspects)
             )
         return None
 
