@@ -297,6 +297,17 @@ def unproxied(proxy: T) -> T:
     return found
 
 
+# Flask-SQLAlchemy
+
+
+def engine_options(db: Any) -> dict[str, Any]:
+    """Return the options that were given to ``SQLAlchemy(engine_options=…)``.
+
+    Flask-SQLAlchemy 3.1.
+    """
+    return dict(db._engine_options)
+
+
 # pytest
 #
 # It is not imported here: the extension works without it.

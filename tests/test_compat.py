@@ -14,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 from factory.alchemy import SQLAlchemyModelFactory, SQLAlchemyOptions
 from flask import Flask, current_app
+from flask_sqlalchemy import SQLAlchemy
 from psycopg import pq
 from psycopg.adapt import AdaptersMap
 from psycopg.pq import Format
@@ -45,6 +46,10 @@ def test_the_object_behind_a_proxy() -> None:
     app = Flask("toy")
     with app.app_context():
         assert _compat.unproxied(current_app) is app
+
+
+def test_the_options_of_flask_sqlalchemy() -> None:
+    assert _compat.engine_options(SQLAlchemy(engine_options={"echo": True})) == {"echo": True}
 
 
 # psycopg

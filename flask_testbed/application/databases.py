@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from flask import Flask
 from sqlalchemy.engine import URL, Engine, make_url
 
+from .._compat import engine_options
 from ..errors import SettingsError
 from ..postgres.addresses import is_same_database
 from .contexts import own_context
 from .gate import gate
-from .routes import Destination, Route
+from .routes import PLACE, Destination, Route
 
 if TYPE_CHECKING:
     from flask_sqlalchemy import SQLAlchemy
@@ -119,6 +121,21 @@ class AppDatabase:
         self._former += self.routes.values()
         self.routes = {}
         self.own_urls = [own_url, *(one for one in self.own_urls if one != own_url)]
+
+    @property
+    def protected_urls(self) -> list[URL]:
+        """Its own URLs, and where ``connect_args`` in the options of its engine lead."""
+        args = self._engine_options().get("connect_args") or {}
+        place = {key: str(args[key]) for key in (*PLACE, "service") if args.get(key)}
+        return [*self.own_urls, *([self.own_url.update_query_dict(place)] if place else [])]
+
+    def _engine_options(self) -> Mapping[str, Any]:
+        """Return the options of its engine, as Flask-SQLAlchemy combines them."""
+        config = self.app.config
+        given = config.get("SQLALCHEMY_ENGINE_OPTIONS") or {}
+        if self.bind is not None:
+            given = config["SQLALCHEMY_BINDS"][self.bind]
+        return engine_options(self.db) | (given if isinstance(given, dict) else {})
 
     @property
     def configured(self) -> URL:

@@ -274,5 +274,5 @@ def target_of(database: AppDatabase) -> Target:
     :raises SettingsError: a setting cannot be used.
     """
     app = database.app
-    others = [url for one in databases_of(app) for url in one.own_urls]
+    others = [url for one in databases_of(app) for url in one.protected_urls]
     return find_target(app, database.own_url, bind=database.bind, others=others)

@@ -95,6 +95,22 @@ def test_the_own_database_of_another_bind(toys: Toys) -> None:
         outcome.assert_says("Refused: 'shop_test' is the application's own database")
 
 
+@pytest.mark.parametrize("where", ["configuration", "extension", "bind"])
+def test_the_own_database_that_connect_args_name(where: str) -> None:
+    options = {"connect_args": {"dbname": "shop_test"}}
+    app, db = Flask("toy"), SQLAlchemy(engine_options=options if where == "extension" else None)
+    app.config["SQLALCHEMY_DATABASE_URI"] = "postgresql+psycopg://h/shop"
+    if where == "configuration":
+        app.config["SQLALCHEMY_ENGINE_OPTIONS"] = options
+    if where == "bind":
+        stats = {"url": "postgresql+psycopg://h/stats", **options}
+        app.config["SQLALCHEMY_BINDS"] = {"stats": stats}
+    db.init_app(app)
+
+    with pytest.raises(RefusedError, match="'shop_test' is the application's own database"):
+        check_target(target_of(databases_of(app)[0]), "shop_test")
+
+
 # By what the server says
 
 
