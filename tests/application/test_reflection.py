@@ -1,4 +1,4 @@
-"""Nobody who looks at a test database through SQLAlchemy meets the testbed's own schema."""
+"""The testbed's own schema is hidden from the inspection of SQLAlchemy."""
 
 from __future__ import annotations
 

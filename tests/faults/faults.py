@@ -60,7 +60,7 @@ def _take_name(scene: Scene, process: Process, after: ExitStack) -> None:
 
 
 def _leave_transactions(scene: Scene, process: Process, after: ExitStack) -> None:
-    """Transactions stay open in the databases of the process, and in one of somebody else's."""
+    """Transactions stay open in the databases of the process, and in one of another program."""
     assert scene.stock is not None
     bystander = after.enter_context(closing(scene.stock.connect("precious_test", "maker")))
     bystander.execute("BEGIN; SELECT pg_advisory_xact_lock_shared(1)")
